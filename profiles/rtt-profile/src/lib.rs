@@ -1,0 +1,1 @@
+//! Knobs, fingerprint and profile: what is tuned, for which machine, with which evidence.

@@ -1,0 +1,1 @@
+//! Digests, DSSE envelopes, Ed25519 keys: what makes bytes trusted.

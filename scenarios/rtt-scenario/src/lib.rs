@@ -1,0 +1,1 @@
+//! Workloads and fault schedules, read from locks of CUE sources, fail closed.
