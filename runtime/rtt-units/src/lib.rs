@@ -6,11 +6,13 @@
 
 mod bytes;
 mod cpu;
+mod draw;
 mod nanos;
 mod rate;
 
 pub use bytes::Bytes;
 pub use cpu::{CpuId, CpuSet, NumaNode};
+pub use draw::SplitMix64;
 pub use nanos::Nanos;
 pub use rate::Rate;
 
