@@ -1,1 +1,28 @@
 //! Digests, DSSE envelopes, Ed25519 keys: what makes bytes trusted.
+//!
+//! A document travels as the exact bytes that were signed. [`Sealed`] holds bytes of which nothing is known;
+//! [`Sealed::verify`] checks a signature over those bytes and only then parses the same bytes, so that a
+//! [`Verified`] document cannot differ from what the signer saw. Nothing here signs a re-serialised value.
+//!
+//! Not here: which documents exist (each document crate implements [`Document`]), when a document has expired,
+//! for which host it is. Those are checks of the document's own crate, after the signature.
+
+mod digest;
+mod envelope;
+mod json_scan;
+mod key_file;
+mod role;
+mod sealed;
+mod signing_key;
+pub mod strict_json;
+mod trusted_keys;
+mod verifying_key;
+
+pub use digest::{Digest, DigestTextError};
+pub use envelope::{Envelope, EnvelopeError, EnvelopeSignature, pae};
+pub use key_file::{ReadKeyError, SaveKeyError};
+pub use role::{Role, UnknownRole};
+pub use sealed::{Document, LoadError, SealError, Sealed, SignError, Verified, seal};
+pub use signing_key::{SigningKey, forbid_core_dumps};
+pub use trusted_keys::{TrustError, TrustedKeys};
+pub use verifying_key::{KeyId, KeyTextError, VerifyingKey};

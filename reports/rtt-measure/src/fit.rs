@@ -1,0 +1,207 @@
+//! The fit: what the tuner made of a trial log. With the log, all that the report is drawn from.
+
+use crate::{Axis, Point};
+use serde::{Deserialize, Serialize};
+
+/// What came of a confirmation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The recommended point beats the incumbent.
+    Better,
+    /// It does not, by the tolerance.
+    NoBetter,
+    /// The pairs or the time ran out first.
+    Undecided,
+}
+
+/// An estimate with a 95 % interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Interval {
+    /// Point estimate.
+    pub estimate: f64,
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+/// Where a point came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "by", content = "name")]
+pub enum Origin {
+    /// The incumbent or the default.
+    Start(String),
+    /// Latin hypercube.
+    LatinHypercube,
+    /// The model.
+    Model,
+    /// Uniform random search, for comparison.
+    Random,
+    /// A preset.
+    Preset(String),
+}
+
+/// One measured point.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FitPoint {
+    /// The point.
+    pub point: Point,
+    /// Who proposed it.
+    pub origin: Origin,
+    /// The trials that measured it.
+    pub trials: Vec<String>,
+    /// exp(weighted mean log p99) over scenarios and conditions, in the problem's unit; absent where a trial gave no
+    /// result.
+    pub objective: Option<f64>,
+    /// The same under the model, once all was measured.
+    pub posterior: Option<Interval>,
+    /// Whether every constraint was kept.
+    pub feasible: bool,
+    /// CPU used, thousandths of a CPU, mean over its trials; absent where the problem does not tell.
+    pub cpu_millicores: Option<f64>,
+}
+
+/// What one step of one knob away from the recommended point does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KnobEffect {
+    /// The axis.
+    pub axis: String,
+    /// The value instead of the recommended one.
+    pub value: String,
+    /// Objective there over objective at the recommended point, under the model.
+    pub ratio: Interval,
+}
+
+/// One pair of a confirmation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PairRow {
+    /// From 0.
+    pub pair: u32,
+    /// Whether the incumbent ran first, as the coin fell.
+    pub incumbent_first: bool,
+    /// ln(incumbent's objective / candidate's): above 0 the candidate is faster. Absent in a void pair.
+    pub log_ratio: Option<f64>,
+    /// The incumbent's objective.
+    pub incumbent: Option<f64>,
+    /// The candidate's objective.
+    pub candidate: Option<f64>,
+    /// Wealth against "no faster" after this pair.
+    pub wealth_better: f64,
+    /// Wealth against "faster by the tolerance" after this pair.
+    pub wealth_no_better: f64,
+    /// Cluster of the probes around the pair; `mixed` where they disagree; absent without probes.
+    pub regime: Option<String>,
+}
+
+/// p99 of both arms over the confirmation, one scenario and condition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArmRow {
+    /// The scenario.
+    pub scenario: String,
+    /// Whether faults ran beside it.
+    pub faulted: bool,
+    /// The incumbent's p99 in the problem's unit.
+    pub incumbent: Interval,
+    /// The tuned point's.
+    pub tuned: Interval,
+}
+
+/// How much the effect was in one regime.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegimeEffect {
+    /// The regime's name.
+    pub regime: String,
+    /// Pairs in it.
+    pub pairs: u32,
+    /// Geometric mean of candidate over incumbent.
+    pub ratio: f64,
+}
+
+/// The confirmation of the recommended point against the incumbent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Confirmation {
+    /// Error rate of each of the two verdicts.
+    pub alpha: f64,
+    /// How much faster counts as better enough to be denied: a ratio, 0.05.
+    pub tolerance: f64,
+    /// The most pairs that were allowed.
+    pub pairs_max: u32,
+    /// The pairs in order.
+    pub pairs: Vec<PairRow>,
+    /// p99 of both arms by scenario and condition.
+    pub arms: Vec<ArmRow>,
+    /// Objective of both arms: exp(weighted mean log p99), the problem's unit.
+    pub objective_incumbent: Interval,
+    /// The tuned point's.
+    pub objective_tuned: Interval,
+    /// Tuned over incumbent.
+    pub ratio: Interval,
+    /// The effect in each regime.
+    pub regimes: Vec<RegimeEffect>,
+}
+
+/// What the tuner made of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fit {
+    /// Format: 1.
+    pub version: u32,
+    /// Name of the run.
+    pub run: String,
+    /// The problem's name.
+    pub problem: String,
+    /// Unit of p99 in this file: `ns` for the lab, else the problem's own.
+    pub unit: String,
+    /// Seed of the whole run, as a decimal string.
+    pub seed: String,
+    /// Whether this was a quick run.
+    pub quick: bool,
+    /// The command's options, as given.
+    pub options: Vec<String>,
+    /// Scenarios and their weights in the objective; empty for a base problem.
+    pub weights: Vec<(String, f64)>,
+    /// Weight of the faulted condition against calm, 0 without faults.
+    pub fault_weight: f64,
+    /// The space that was searched, after `--fix` and `--sweep`.
+    pub space: Vec<Axis>,
+    /// Name of the solver.
+    pub solver: String,
+    /// The measured points in order.
+    pub points: Vec<FitPoint>,
+    /// The incumbent's point.
+    pub incumbent: Point,
+    /// Where the incumbent came from: a profile's name, or `default`.
+    pub incumbent_origin: String,
+    /// Trials of the placebo arm.
+    pub placebo: Vec<String>,
+    /// Standard deviation of ln(objective) between placebo runs.
+    pub noise_log_sd: Option<f64>,
+    /// Index in `points` of the recommended point; absent when nothing was feasible.
+    pub recommended: Option<usize>,
+    /// Index in `points` of the lowest objective seen among the feasible.
+    pub lowest: Option<usize>,
+    /// Why the recommended one, in words.
+    pub why: String,
+    /// What each knob does around it.
+    pub effects: Vec<KnobEffect>,
+    /// The confirmation; absent when nothing could be recommended or it is the incumbent.
+    pub confirmation: Option<Confirmation>,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// The outcome in a sentence.
+    pub sentence: String,
+    /// The noise in a sentence.
+    pub noise: String,
+    /// What else a reader should know: skipped comparisons, axes that left the space, time that ran out.
+    pub notes: Vec<String>,
+    /// Measuring time spent, milliseconds.
+    pub spent_ms: u64,
+}

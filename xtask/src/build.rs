@@ -1,0 +1,61 @@
+//! Builds the programs that the commands start.
+//!
+//! The stages of the main job are always built together: building them one by one would unite the features of their
+//! dependencies differently each time, and compile those again and again.
+
+use std::path::PathBuf;
+
+use crate::exit::Stop;
+use crate::packages::Topology;
+use crate::workspace::{Workspace, run_or_stop};
+
+/// The packages of the main job.
+const STAGES: [&str; 4] = ["rtt-lab", "rtt-runtime", "rtt-tuner", "rtt-report"];
+/// The one package with polars: built at first use only.
+const HISTORY: &str = "rtt-history";
+
+/// A folder of release binaries.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    folder: PathBuf,
+}
+
+impl Programs {
+    /// The path of one program.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+}
+
+/// Builds lab, endpoint, tuner and report in release, with cargo's own progress on stderr.
+///
+/// # Errors
+/// A stop when cargo fails.
+pub fn stages(workspace: &Workspace, topology: Topology) -> Result<Programs, Stop> {
+    release(workspace, &STAGES, topology)
+}
+
+/// Builds the program for tables over many runs in release.
+///
+/// # Errors
+/// A stop when cargo fails.
+pub fn history(workspace: &Workspace) -> Result<Programs, Stop> {
+    // Polars alone takes minutes: say so before the silence.
+    eprintln!("note: the first build of {HISTORY} takes some minutes (polars)");
+    release(workspace, &[HISTORY], Topology::Hwloc)
+}
+
+/// The words that choose the topology reader for a cargo command.
+pub fn features(topology: Topology) -> &'static [&'static str] {
+    match topology {
+        Topology::Hwloc => &[],
+        Topology::Sysfs => &["--no-default-features"],
+    }
+}
+
+fn release(workspace: &Workspace, packages: &[&str], topology: Topology) -> Result<Programs, Stop> {
+    let mut command = workspace.cargo(["build", "--release", "--locked"]);
+    command.args(features(topology)).args(packages.iter().flat_map(|package| ["-p", package]));
+    run_or_stop(&mut command, "build")?;
+    Ok(Programs { folder: workspace.target()?.join("release") })
+}

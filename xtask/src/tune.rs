@@ -1,0 +1,165 @@
+//! `cargo xtask tune`: tools, build, then the tuner in place of this process.
+//!
+//! The tuner's options pass through untouched. A misspelt one is refused here already, since the tuner can say so only
+//! after a build of minutes.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::arguments::{Arguments, near_name};
+use crate::build;
+use crate::exit::Stop;
+use crate::host_lock::refuse_while_held;
+use crate::packages::{self, Wishes};
+use crate::workspace::{Workspace, exec, forget_this_package, shown};
+
+/// What `--help` prints.
+pub const HELP: &str = "\
+Tunes this host: measures, searches, confirms, writes a signed profile and a report.
+
+Usage: cargo xtask tune [OPTIONS]
+
+Installs what the build needs when run as root on an apt system, builds lab, endpoint, tuner and report in
+release, then runs the tuner. Changes no kernel setting; writes only under profiles/, reports/ and .rtt/.
+The search ends in one of three outcomes, each signed into the profile: better (the new knobs), no better
+(the incumbent's knobs), undecided (the incumbent's knobs, exit 12).
+
+How much:
+  --quick              scenario `steady`, short runs, about 3 minutes of measuring (default: 15 minutes)
+  --budget TIME        measuring time, such as 10m
+  --scenario NAME|FILE measure this scenario (repeatable); a file is your own scenario as JSON
+  --no-faults          calm runs only
+Where:
+  --cpus LIST          use these CPUs only, such as 2-7
+  --fix KNOB=VALUE     keep a knob, such as wait=spin (repeatable)
+  --sweep KNOB=RANGE   bound and step a knob, such as ring=64KiB..4MiB:x2 (repeatable)
+Repeating:
+  --seed N             the same order and the same faults again
+  --resume             go on with the log of an interrupted run
+Before and after:
+  --dry-run            print every effect and the time estimate, measure nothing
+  --json               one JSON object at the end of stdout:
+                       {version, outcome, profile, report, log, trials, pairs, p99_ns: {incumbent, tuned}}
+  --root DIR           write under DIR instead of this checkout
+  --simulate PROGRAM   tune a simulated surface (a problem program) in seconds, to learn the tool
+Building:
+  --no-install         install nothing; print the command and exit 13 where something is missing
+  --no-hwloc           build with the /sys reader of the topology
+
+Examples:
+  cargo xtask tune --quick
+  cargo xtask tune --dry-run
+  cargo xtask tune --scenario busy --scenario burst --budget 30m
+  cargo xtask tune --fix wait=spin --sweep ring=64KiB..4MiB:x2 --cpus 2-7
+  cargo xtask tune --resume
+";
+
+const OPTIONS: [&str; 15] = [
+    "--quick",
+    "--budget",
+    "--scenario",
+    "--no-faults",
+    "--cpus",
+    "--fix",
+    "--sweep",
+    "--seed",
+    "--resume",
+    "--dry-run",
+    "--json",
+    "--root",
+    "--simulate",
+    "--no-install",
+    "--no-hwloc",
+];
+
+/// Builds, then becomes the tuner: its exit code is this command's.
+///
+/// # Errors
+/// A stop when an option is misspelt, another measurement runs, a tool is missing or the build fails.
+pub fn tune(workspace: &Workspace, arguments: Arguments) -> Result<u8, Stop> {
+    Err(exec(&mut command(workspace, arguments)?))
+}
+
+/// Builds, and returns the tuner's command.
+///
+/// # Errors
+/// As [`tune`].
+pub fn command(workspace: &Workspace, mut arguments: Arguments) -> Result<Command, Stop> {
+    refuse_misspelt(&arguments)?;
+    // Building beside a measurement would disturb it, and the tuner would be turned away anyhow.
+    if !arguments.has("--dry-run") && !arguments.has("--simulate") {
+        refuse_while_held("tune")?;
+    }
+    let wishes =
+        Wishes { no_install: arguments.take_flag("--no-install"), no_hwloc: arguments.take_flag("--no-hwloc") };
+    let programs = build::stages(workspace, packages::ensure(wishes)?)?;
+    let mut command = Command::new(programs.path("rtt-tuner"));
+    command.arg("tune");
+    for (option, program) in [("--lab", "rtt-lab"), ("--endpoint", "rtt-endpoint"), ("--report", "rtt-report")] {
+        command.arg(option).arg(programs.path(program));
+    }
+    add_root(&mut command, &arguments, &workspace.root);
+    command.args(arguments.words());
+    forget_this_package(&mut command);
+    Ok(command)
+}
+
+/// The tuner is started where the user stands, so that relative paths among the options keep their meaning; its own
+/// files belong into the checkout all the same.
+fn add_root(command: &mut Command, arguments: &Arguments, root: &Path) {
+    if !arguments.has("--root") {
+        command.arg("--root").arg(root);
+    }
+}
+
+/// An option that is close to a known one but is not it. Any other is the tuner's to judge.
+fn refuse_misspelt(arguments: &Arguments) -> Result<(), Stop> {
+    for word in arguments.ours().iter().filter(|word| word.starts_with("--")) {
+        let name = word.split('=').next().unwrap_or(word);
+        match near_name(name, &OPTIONS) {
+            Some(near) if near != name => {
+                return Err(Stop::usage(format!("tune: unknown option `{name}`; did you mean `{near}`? nothing was run")));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(words: &[&str], expected: Option<&str>) {
+        let got = refuse_misspelt(&Arguments::new(words.iter().copied())).err().map(|stop| stop.message);
+        assert_eq!(got.as_deref(), expected, "{words:?}");
+    }
+
+    #[test]
+    fn a_misspelt_option_is_refused_before_the_build() {
+        check(&["--quik"], Some("tune: unknown option `--quik`; did you mean `--quick`? nothing was run"));
+        check(&["--seeed=7"], Some("tune: unknown option `--seeed`; did you mean `--seed`? nothing was run"));
+    }
+
+    #[test]
+    fn known_and_unlike_options_pass() {
+        check(&["--quick", "--seed=7", "--fix", "wait=spin", "--", "--quik"], None);
+        check(&["--explain-everything"], None);
+    }
+
+    #[test]
+    fn every_option_stands_in_the_help() {
+        for option in OPTIONS {
+            assert!(HELP.contains(&format!("\n  {option} ")), "{option}");
+        }
+    }
+
+    #[test]
+    fn the_root_is_added_unless_given() {
+        for (words, expected) in [(&[][..], "rtt-tuner --root /checkout"), (&["--root=/tmp/x"][..], "rtt-tuner")] {
+            let mut command = Command::new("rtt-tuner");
+            add_root(&mut command, &Arguments::new(words.iter().copied()), Path::new("/checkout"));
+            assert_eq!(shown(&command), expected);
+        }
+    }
+}
