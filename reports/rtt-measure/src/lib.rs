@@ -2,17 +2,21 @@
 //!
 //! The tuner, the lab, the report and the history meet only here. Scenarios and fault schedules are named by digest.
 
+mod eprocess;
 mod fit;
 mod histogram;
+mod interval;
 mod log;
 mod point;
 mod protocol;
 mod trial;
 
+pub use eprocess::{Decision, EProcess, EProcessConfig, PairOrder};
 pub use fit::{
     ArmRow, Confirmation, Fit, FitPoint, Interval, KnobEffect, Origin, Outcome, PairRow, RegimeEffect,
 };
 pub use histogram::{HistogramError, decode_histogram, encode_histogram, quantiles};
+pub use interval::{geometric_mean_interval, mean_interval};
 pub use log::{LogError, LogWriter, Opened, read_log};
 pub use point::{Point, PointError, Value, knobs_of, point_of};
 pub use protocol::{

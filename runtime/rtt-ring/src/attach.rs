@@ -5,7 +5,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 
 use rtt_units::Bytes;
 use rustix::fs::SealFlags;
@@ -30,7 +30,9 @@ pub enum AttachError {
         source: io::Error,
     },
     /// A memfd could still be resized, or can never be written.
-    #[error("{area} memfd: seals are {found:#x}, expected SHRINK, GROW and SEAL (0x7) without WRITE (0x8) or FUTURE_WRITE (0x10)")]
+    #[error(
+        "{area} memfd: seals are {found:#x}, expected SHRINK, GROW and SEAL (0x7) without WRITE (0x8) or FUTURE_WRITE (0x10)"
+    )]
     Seals {
         /// `control` or `data`.
         area: &'static str,
@@ -88,24 +90,23 @@ pub enum AttachError {
     Broken(#[source] Fault),
 }
 
-/// A checked ring of which one side is taken.
+/// A ring whose descriptors and header were checked; no side is taken yet.
 #[derive(Debug)]
-pub(crate) struct Attached {
-    pub(crate) shared: Shared,
+pub(crate) struct Checked {
+    shared: Shared,
+    side: Side,
     pub(crate) capacity: RingCapacity,
-    pub(crate) tail: u64,
-    pub(crate) head: u64,
     /// The creator got huge pages: advise the own map too.
     pub(crate) huge: bool,
 }
 
-/// Checks the descriptors and the header, and takes `side`.
-pub(crate) fn check(fds: &RingFds, side: Side) -> Result<Attached, AttachError> {
+/// Checks the descriptors and the header that they lead to.
+pub(crate) fn check(fds: &RingFds, side: Side) -> Result<Checked, AttachError> {
     check_seals("control", fds.control.as_fd())?;
     check_seals("data", fds.data.as_fd())?;
     check_size("control", fds.control.as_fd(), Bytes(CONTROL_BYTES as u64))?;
-    let map = ControlMap::new(fds.control.as_fd())
-        .map_err(|source| AttachError::Map { area: "control", side, source })?;
+    let map =
+        ControlMap::new(fds.control.as_fd()).map_err(|source| AttachError::Map { area: "control", side, source })?;
     let header = &map.page().header;
     // Acquire pairs with the Release in `Segment::create`.
     let magic = header.magic.load(Ordering::Acquire);
@@ -122,27 +123,34 @@ pub(crate) fn check(fds: &RingFds, side: Side) -> Result<Attached, AttachError> 
     check_size("data", fds.data.as_fd(), claimed)?;
     let epoch = header.epoch.load(Ordering::Relaxed);
     let huge = header.page_bytes.load(Ordering::Relaxed) > crate::pages::base().0;
-    let state = match side {
-        Side::Producer => &map.page().producer_state.state,
-        Side::Consumer => &map.page().consumer_state.state,
-    };
-    take(state, side)?; // RING-9
-    let shared = Shared::new(map, side, epoch);
-    let tail = shared.tail().load(Ordering::Acquire);
-    let head = shared.head().load(Ordering::Acquire);
-    Ok(Attached { shared, capacity, tail, head, huge })
+    Ok(Checked { shared: Shared::new(map, side, epoch), side, capacity, huge })
 }
 
-fn take(state: &AtomicU32, side: Side) -> Result<(), AttachError> {
-    match state.compare_exchange(FREE, ATTACHED, Ordering::AcqRel, Ordering::Acquire) {
-        Ok(_) => Ok(()),
-        Err(state) => Err(AttachError::Taken { side, state }),
+impl Checked {
+    /// Takes the side, as the last step, so that a failed attempt leaves it free; tail and head follow.
+    pub(crate) fn take(self) -> Result<(Shared, u64, u64), AttachError> {
+        let Checked { shared, side, .. } = self;
+        let state = match side {
+            Side::Producer => shared.producer_state(),
+            Side::Consumer => shared.consumer_state(),
+        };
+        // RING-9: the exchange lets one through, whoever else tries at the same time.
+        if let Err(state) = state.compare_exchange(FREE, ATTACHED, Ordering::AcqRel, Ordering::Acquire) {
+            return Err(AttachError::Taken { side, state });
+        }
+        shared.announce();
+        let tail = shared.tail().load(Ordering::Acquire);
+        let head = shared.head().load(Ordering::Acquire);
+        Ok((shared, tail, head))
     }
 }
 
 fn check_seals(area: &'static str, fd: BorrowedFd<'_>) -> Result<(), AttachError> {
-    let seals = rustix::fs::fcntl_get_seals(fd)
-        .map_err(|errno| AttachError::Descriptor { area, step: "F_GET_SEALS", source: errno.into() })?;
+    let seals = rustix::fs::fcntl_get_seals(fd).map_err(|errno| AttachError::Descriptor {
+        area,
+        step: "F_GET_SEALS",
+        source: errno.into(),
+    })?;
     // RING-8: without them a peer could shrink the file under our map, and every access would trap.
     if !seals.contains(SEALS) || seals.intersects(SealFlags::WRITE | SealFlags::FUTURE_WRITE) {
         return Err(AttachError::Seals { area, found: seals.bits() });
@@ -151,8 +159,8 @@ fn check_seals(area: &'static str, fd: BorrowedFd<'_>) -> Result<(), AttachError
 }
 
 fn check_size(area: &'static str, fd: BorrowedFd<'_>, expected: Bytes) -> Result<(), AttachError> {
-    let stat = rustix::fs::fstat(fd)
-        .map_err(|errno| AttachError::Descriptor { area, step: "fstat", source: errno.into() })?;
+    let stat =
+        rustix::fs::fstat(fd).map_err(|errno| AttachError::Descriptor { area, step: "fstat", source: errno.into() })?;
     let found = Bytes(u64::try_from(stat.st_size).unwrap_or(0));
     if found != expected { Err(AttachError::Size { area, found, expected }) } else { Ok(()) }
 }

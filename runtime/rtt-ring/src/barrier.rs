@@ -20,8 +20,8 @@ impl Membarrier {
     pub(crate) fn probe() -> Membarrier {
         static PROBED: OnceLock<Membarrier> = OnceLock::new();
         *PROBED.get_or_init(|| {
-            let usable = call(libc::MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED)
-                && call(libc::MEMBARRIER_CMD_GLOBAL_EXPEDITED);
+            let usable =
+                call(libc::MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED) && call(libc::MEMBARRIER_CMD_GLOBAL_EXPEDITED);
             Membarrier { usable }
         })
     }

@@ -11,7 +11,7 @@ use crate::pages;
 use crate::protocol::{ConsumerCursor, Control, Fault, close_consumer, is_closed};
 use crate::segment::{RingCapacity, RingFds};
 use crate::shared::{Shared, Side};
-use crate::wait::{Wait, WaitError, WaitStrategy, Waited};
+use crate::wait::{LIVENESS_SPIN, Wait, WaitError, WaitStrategy, Waited, has_ended};
 
 /// Reads records: [`read`](Consumer::read) one or many, then [`release`](Consumer::release) them
 /// together. Dropping it closes its side.
@@ -49,13 +49,16 @@ impl Consumer {
     /// [`AttachError`] names what the descriptors or the header have wrong.
     pub fn attach(fds: RingFds, peer: Option<OwnedFd>) -> Result<Consumer, AttachError> {
         let ring = attach::check(&fds, Side::Consumer)?;
-        let data = ReadMap::new(fds.data.as_fd(), ring.capacity.bytes().0, ring.huge)
-            .map_err(|source| AttachError::Map { area: "data", side: Side::Consumer, source })?;
-        let cursor =
-            ConsumerCursor::new(ring.capacity.bytes().0, ring.tail, ring.head).map_err(AttachError::Broken)?;
-        let observed = if ring.huge { pages::observed(data.address()) } else { None };
+        let (capacity, huge) = (ring.capacity, ring.huge);
+        let data = ReadMap::new(fds.data.as_fd(), capacity.bytes().0, huge).map_err(|source| AttachError::Map {
+            area: "data",
+            side: Side::Consumer,
+            source,
+        })?;
+        let (shared, tail, head) = ring.take()?;
+        let cursor = ConsumerCursor::new(capacity.bytes().0, tail, head).map_err(AttachError::Broken)?;
+        let observed = if huge { pages::observed(data.address()) } else { None };
         let page_bytes = observed.unwrap_or_else(pages::base);
-        let (shared, capacity) = (ring.shared, ring.capacity);
         Ok(Consumer { shared, data, cursor, capacity, page_bytes, peer, looked: Nanos(0) })
     }
 
@@ -141,6 +144,31 @@ impl Consumer {
             looked: &mut self.looked,
         };
         wait.run(strategy)
+    }
+
+    /// Whether a record can be read, for a wait over several rings.
+    pub(crate) fn is_ready(&mut self) -> Result<bool, WaitError> {
+        self.cursor.available(&self.shared).map_err(WaitError::BrokenPeer)
+    }
+
+    /// Whether no record will follow those already published, for a wait over several rings.
+    pub(crate) fn has_ended(&mut self, time: Nanos) -> Result<bool, WaitError> {
+        self.shared.check_epoch().map_err(WaitError::BrokenPeer)?;
+        if self.peer_closed() {
+            return Ok(true);
+        }
+        let due = time.since(self.looked) >= LIVENESS_SPIN;
+        let Some(peer) = self.peer.as_ref().filter(|_| due) else { return Ok(false) };
+        let ended = has_ended(peer)?;
+        if !ended {
+            self.looked = time; // One that has ended is looked at again at once: it must not seem alive in between.
+        }
+        Ok(ended)
+    }
+
+    /// The control area, for a wait over several rings.
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// Bytes in the ring now, read but unreleased ones included; what the producer claims is capped at

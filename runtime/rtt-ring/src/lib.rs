@@ -40,6 +40,7 @@ mod protocol;
 mod segment;
 mod shared;
 mod wait;
+mod wait_any;
 
 pub use attach::AttachError;
 pub use clock::now;
@@ -51,3 +52,4 @@ pub use protocol::Fault;
 pub use segment::{CreateError, DuplicateError, RingCapacity, RingConfig, RingFds, Segment};
 pub use shared::Side;
 pub use wait::{LIVENESS_SLICE, WaitError, WaitOutcome, WaitStrategy, Waited};
+pub use wait_any::wait_any;

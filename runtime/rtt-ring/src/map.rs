@@ -59,6 +59,7 @@ impl ControlMap {
         Ok(ControlMap { region: Region { base: non_null(base)?, len: CONTROL_BYTES } })
     }
 
+    #[inline]
     pub(crate) fn page(&self) -> &ControlPage {
         // SAFETY: the region is page-aligned, CONTROL_BYTES long (at least size_of::<ControlPage>(), a
         // const assertion), sealed against shrinking, and every field is an atomic valid for all bits.
@@ -82,7 +83,8 @@ impl Mirror {
     fn new(fd: BorrowedFd<'_>, capacity: u64, access: ProtFlags) -> io::Result<Mirror> {
         let size = usize::try_from(capacity).map_err(|_| io::ErrorKind::InvalidInput)?;
         let slack = if size >= HUGE_ALIGN { HUGE_ALIGN } else { 0 };
-        let len = size.checked_mul(2).and_then(|double| double.checked_add(slack)).ok_or(io::ErrorKind::InvalidInput)?;
+        let len =
+            size.checked_mul(2).and_then(|double| double.checked_add(slack)).ok_or(io::ErrorKind::InvalidInput)?;
         // SAFETY: a new reservation at an address of the kernel's choice aliases no Rust object.
         let start = unsafe {
             mmap_anonymous(ptr::null_mut(), len, ProtFlags::empty(), MapFlags::PRIVATE | MapFlags::NORESERVE)?
@@ -104,6 +106,7 @@ impl Mirror {
     }
 
     /// Address of `len` bytes at `position`, contiguous thanks to the second map.
+    #[inline]
     fn at(&self, position: u64, len: u64) -> *mut u8 {
         // RING-2: an offset below capacity plus at most one capacity stays inside the two maps.
         assert!(len <= self.capacity, "RING-2: {len} bytes in a ring of {}", self.capacity);
@@ -145,6 +148,7 @@ impl WriteMap {
         self.mirror.base.as_ptr() as usize
     }
 
+    #[inline]
     pub(crate) fn set_header(&mut self, position: u64, header: u64) {
         assert!(position.is_multiple_of(HEADER_BYTES), "record at {position} is not aligned");
         // SAFETY: in bounds by `at`, aligned by the assertion; the consumer reads it atomically too.
@@ -153,6 +157,7 @@ impl WriteMap {
     }
 
     /// The payload of a record at `position`, to be filled.
+    #[inline]
     pub(crate) fn payload(&mut self, position: u64, len: u32) -> &mut [u8] {
         let whole = self.mirror.at(position, HEADER_BYTES + u64::from(len));
         // SAFETY: in bounds by `at`; `&mut self` of the ring's only writer makes it the only Rust
@@ -186,6 +191,7 @@ impl ReadMap {
         self.mirror.base.as_ptr() as usize
     }
 
+    #[inline]
     pub(crate) fn header(&self, position: u64) -> u64 {
         assert!(position.is_multiple_of(HEADER_BYTES), "record at {position} is not aligned");
         // SAFETY: in bounds by `at` and aligned. A relaxed load never writes, so read-only memory is fine.
@@ -193,6 +199,7 @@ impl ReadMap {
     }
 
     /// Copies the payload of the record at `position` (RING-6: bytes that change meanwhile are merely wrong).
+    #[inline]
     pub(crate) fn copy_payload(&self, position: u64, into: &mut [u8]) {
         let whole = self.mirror.at(position, HEADER_BYTES + into.len() as u64);
         // SAFETY: the source is in bounds by `at` and 8-aligned with its header; the target is ours.
@@ -219,6 +226,7 @@ const STRING_COPY_BYTES: usize = 256;
 ///
 /// # Safety
 /// `from` must be readable for `into.len()` bytes, and aligned to 8.
+#[inline]
 unsafe fn volatile_copy(from: *const u8, into: &mut [u8]) {
     #[cfg(target_arch = "x86_64")]
     if into.len() >= STRING_COPY_BYTES {

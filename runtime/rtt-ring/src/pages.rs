@@ -72,7 +72,9 @@ fn map_page_size(smaps: &str, address: usize) -> Option<Bytes> {
     let mut lines = smaps.lines().skip_while(|line| {
         let range = line.split(' ').next().and_then(|range| range.split_once('-'));
         let bound = |text: &str| usize::from_str_radix(text, 16).ok();
-        !range.and_then(|(low, high)| Some((bound(low)?, bound(high)?))).is_some_and(|(low, high)| (low..high).contains(&address))
+        !range
+            .and_then(|(low, high)| Some((bound(low)?, bound(high)?)))
+            .is_some_and(|(low, high)| (low..high).contains(&address))
     });
     lines.next()?;
     let (mut size, mut kernel_page, mut huge) = (None, None, 0);
@@ -98,9 +100,13 @@ mod tests {
     #[test]
     fn smaps_tell_the_page_size_of_the_right_map() {
         let map = |range: &str, page: u64, pmd: u64| {
-            format!("{range} rw-s 00000000 00:01 7 /memfd:x (deleted)\nSize: 4096 kB\nKernelPageSize: {page} kB\nShmemPmdMapped: {pmd} kB\nVmFlags: rd wr\n")
+            format!(
+                "{range} rw-s 00000000 00:01 7 /memfd:x (deleted)\nSize: 4096 kB\nKernelPageSize: {page} kB\nShmemPmdMapped: {pmd} kB\nVmFlags: rd wr\n"
+            )
         };
-        let smaps = [map("1000-2000", 4, 0), map("2000-3000", 4, 4096), map("3000-4000", 4, 2048), map("4000-5000", 2048, 0)].concat();
+        let smaps =
+            [map("1000-2000", 4, 0), map("2000-3000", 4, 4096), map("3000-4000", 4, 2048), map("4000-5000", 2048, 0)]
+                .concat();
         for (address, kib) in [(0x1000, 4), (0x2000, 2048), (0x2fff, 2048), (0x3000, 4), (0x4abc, 2048)] {
             assert_eq!(map_page_size(&smaps, address), Some(Bytes(kib << 10)), "address {address:#x}");
         }

@@ -59,13 +59,16 @@ impl Producer {
     /// [`AttachError`] names what the descriptors or the header have wrong.
     pub fn attach(fds: RingFds, peer: Option<OwnedFd>) -> Result<Producer, AttachError> {
         let ring = attach::check(&fds, Side::Producer)?;
-        let data = WriteMap::new(fds.data.as_fd(), ring.capacity.bytes().0, ring.huge)
-            .map_err(|source| AttachError::Map { area: "data", side: Side::Producer, source })?;
-        let cursor =
-            ProducerCursor::new(ring.capacity.bytes().0, ring.tail, ring.head).map_err(AttachError::Broken)?;
-        let observed = if ring.huge { pages::observed(data.address()) } else { None };
+        let (capacity, huge) = (ring.capacity, ring.huge);
+        let data = WriteMap::new(fds.data.as_fd(), capacity.bytes().0, huge).map_err(|source| AttachError::Map {
+            area: "data",
+            side: Side::Producer,
+            source,
+        })?;
+        let (shared, tail, head) = ring.take()?;
+        let cursor = ProducerCursor::new(capacity.bytes().0, tail, head).map_err(AttachError::Broken)?;
+        let observed = if huge { pages::observed(data.address()) } else { None };
         let page_bytes = observed.unwrap_or_else(pages::base);
-        let (shared, capacity) = (ring.shared, ring.capacity);
         Ok(Producer { shared, data, cursor, capacity, page_bytes, peer, looked: Nanos(0) })
     }
 

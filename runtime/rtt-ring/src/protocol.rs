@@ -122,6 +122,7 @@ impl ProducerCursor {
     }
 
     /// Where the next record goes.
+    #[inline]
     pub(crate) fn position(&self) -> u64 {
         self.staged
     }
@@ -132,6 +133,7 @@ impl ProducerCursor {
     }
 
     /// Bytes in use as far as this side knows, staged ones included.
+    #[inline]
     pub(crate) fn used(&self) -> u64 {
         self.staged.wrapping_sub(self.head)
     }
@@ -157,6 +159,7 @@ impl ProducerCursor {
     }
 
     /// Counts a whole record as staged; its bytes are written and room for it was found by `fits`.
+    #[inline]
     pub(crate) fn stage(&mut self, bytes: u64) {
         debug_assert!(aligned(bytes) && self.used() + bytes <= self.capacity, "RING-1: stage without room");
         self.staged = self.staged.wrapping_add(bytes);
@@ -192,6 +195,7 @@ impl ConsumerCursor {
     }
 
     /// Where the next record to read stands.
+    #[inline]
     pub(crate) fn position(&self) -> u64 {
         self.read
     }
@@ -221,6 +225,7 @@ impl ConsumerCursor {
     }
 
     /// Checks the header of the record at `position()`; the payload length, in bytes.
+    #[inline]
     pub(crate) fn payload_len(&self, header: u64) -> Result<u32, Fault> {
         let (len, found) = decode_header(header);
         let (position, expected) = (self.read, stamp(self.read));
@@ -236,6 +241,7 @@ impl ConsumerCursor {
     }
 
     /// Steps over a record that `payload_len` accepted.
+    #[inline]
     pub(crate) fn advance(&mut self, len: u32) {
         debug_assert!(record_bytes(len) <= self.tail.wrapping_sub(self.read), "RING-2: advance beyond the tail");
         self.read = self.read.wrapping_add(record_bytes(len));

@@ -146,14 +146,25 @@ impl Segment {
             [("control", &control, Bytes(CONTROL_BYTES as u64), 0o600), ("data", &data, capacity, 0o400)]
         {
             // RING-8: sealed before any descriptor leaves this function.
-            rustix::fs::fcntl_add_seals(fd, SEALS)
-                .map_err(|errno| CreateError::Memfd { area, bytes, step: "F_ADD_SEALS", source: errno.into() })?;
-            rustix::fs::fchmod(fd, Mode::from_raw_mode(mode))
-                .map_err(|errno| CreateError::Memfd { area, bytes, step: "fchmod", source: errno.into() })?;
+            rustix::fs::fcntl_add_seals(fd, SEALS).map_err(|errno| CreateError::Memfd {
+                area,
+                bytes,
+                step: "F_ADD_SEALS",
+                source: errno.into(),
+            })?;
+            rustix::fs::fchmod(fd, Mode::from_raw_mode(mode)).map_err(|errno| CreateError::Memfd {
+                area,
+                bytes,
+                step: "fchmod",
+                source: errno.into(),
+            })?;
         }
         let data_read_only = reopen_read_only(data.as_fd())?;
-        let map = ControlMap::new(control.as_fd())
-            .map_err(|source| CreateError::Map { area: "control", bytes: Bytes(CONTROL_BYTES as u64), source })?;
+        let map = ControlMap::new(control.as_fd()).map_err(|source| CreateError::Map {
+            area: "control",
+            bytes: Bytes(CONTROL_BYTES as u64),
+            source,
+        })?;
         let header = &map.page().header;
         header.abi_hash.store(ABI_HASH, Ordering::Relaxed);
         header.capacity.store(capacity.0, Ordering::Relaxed);
@@ -228,8 +239,11 @@ fn create_data(capacity: Bytes, wished: Pages) -> Result<(OwnedFd, Bytes), Creat
     let data = sized_memfd("data", capacity.0, MemfdFlags::empty())?;
     if wished == Pages::Huge && pages::transparent().is_ok() {
         // Transparent ones are given at the first touch through a map that carries the advice.
-        let map = WriteMap::new(data.as_fd(), capacity.0, true)
-            .map_err(|source| CreateError::Map { area: "data", bytes: capacity, source })?;
+        let map = WriteMap::new(data.as_fd(), capacity.0, true).map_err(|source| CreateError::Map {
+            area: "data",
+            bytes: capacity,
+            source,
+        })?;
         let page_bytes = pages::observed(map.address()).unwrap_or_else(pages::base);
         allocate("data", &data, capacity.0)?;
         return Ok((data, page_bytes));
@@ -283,9 +297,16 @@ mod tests {
 
     #[test]
     fn capacities_are_powers_of_two_in_range() {
-        for (bytes, valid) in
-            [(0, false), (1, false), (2048, false), (4096, true), (4097, false), (6144, false), (1 << 30, true), (1 << 31, false)]
-        {
+        for (bytes, valid) in [
+            (0, false),
+            (1, false),
+            (2048, false),
+            (4096, true),
+            (4097, false),
+            (6144, false),
+            (1 << 30, true),
+            (1 << 31, false),
+        ] {
             assert_eq!(RingCapacity::new(bytes).is_some(), valid, "{bytes} bytes");
         }
     }

@@ -3,10 +3,10 @@
 use std::io;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
 
+use rtt_units::Nanos;
 use rustix::io::Errno;
 use rustix::thread::futex;
 use rustix::time::Timespec;
-use rtt_units::Nanos;
 
 use crate::barrier::Membarrier;
 use crate::layout::{PARKED, ParkLine};
@@ -14,21 +14,26 @@ use crate::map::ControlMap;
 use crate::protocol::{Control, CursorCell, Fault, WordCell};
 
 impl CursorCell for AtomicU64 {
+    #[inline]
     fn load(&self, order: Ordering) -> u64 {
         AtomicU64::load(self, order)
     }
+    #[inline]
     fn store(&self, position: u64, order: Ordering) {
         AtomicU64::store(self, position, order);
     }
 }
 
 impl WordCell for AtomicU32 {
+    #[inline]
     fn load(&self, order: Ordering) -> u32 {
         AtomicU32::load(self, order)
     }
+    #[inline]
     fn store(&self, word: u32, order: Ordering) {
         AtomicU32::store(self, word, order);
     }
+    #[inline]
     fn swap(&self, word: u32, order: Ordering) -> u32 {
         AtomicU32::swap(self, word, order)
     }
@@ -64,16 +69,13 @@ pub(crate) struct Shared {
 impl Shared {
     /// `epoch` was read once, when the header was checked.
     pub(crate) fn new(map: ControlMap, side: Side, epoch: u64) -> Shared {
-        let shared = Shared { map, side, membarrier: Membarrier::probe(), epoch };
-        if shared.membarrier.usable() {
-            // Before this side's first sleep; a publisher that reads 0 until then fences, which is safe.
-            shared.own_line().membarrier.store(1, Ordering::Release);
-        }
-        shared
+        Shared { map, side, membarrier: Membarrier::probe(), epoch }
     }
 
-    pub(crate) fn map(&self) -> &ControlMap {
-        &self.map
+    /// Tells the peer that this side, now its owner, issues a membarrier before each sleep.
+    pub(crate) fn announce(&self) {
+        // Before this side's first sleep; a publisher that reads 0 until then fences, which is safe.
+        self.own_line().membarrier.store(u32::from(self.membarrier.usable()), Ordering::Release);
     }
 
     pub(crate) fn epoch(&self) -> u64 {
@@ -81,6 +83,7 @@ impl Shared {
     }
 
     /// The epoch belongs to the creator: another one means that this side's ring is no more.
+    #[inline]
     pub(crate) fn check_epoch(&self) -> Result<(), Fault> {
         let found = self.map.page().header.epoch.load(Ordering::Relaxed);
         if found == self.epoch { Ok(()) } else { Err(Fault::Epoch { found, expected: self.epoch }) }
@@ -93,6 +96,7 @@ impl Shared {
         }
     }
 
+    #[inline]
     fn peer_line(&self) -> &ParkLine {
         match self.side {
             Side::Producer => &self.map.page().consumer,
@@ -105,25 +109,32 @@ impl Control for Shared {
     type Cursor = AtomicU64;
     type Word = AtomicU32;
 
+    #[inline]
     fn tail(&self) -> &AtomicU64 {
         &self.map.page().tail.position
     }
+    #[inline]
     fn head(&self) -> &AtomicU64 {
         &self.map.page().head.position
     }
+    #[inline]
     fn consumer_parked(&self) -> &AtomicU32 {
         &self.map.page().consumer.parked
     }
+    #[inline]
     fn producer_parked(&self) -> &AtomicU32 {
         &self.map.page().producer.parked
     }
+    #[inline]
     fn consumer_state(&self) -> &AtomicU32 {
         &self.map.page().consumer_state.state
     }
+    #[inline]
     fn producer_state(&self) -> &AtomicU32 {
         &self.map.page().producer_state.state
     }
 
+    #[inline]
     fn publisher_fence(&self) {
         // The word is set once, before its owner first sleeps. Read as 1, the owner's membarrier orders
         // our store before our load of its parked word, provided that it reaches this process.
@@ -154,8 +165,7 @@ pub(crate) fn wake(word: &AtomicU32) {
 
 /// Sleeps while `word` is [`PARKED`], at most for `slice`. Waking early for any reason is fine.
 pub(crate) fn park(word: &AtomicU32, slice: Nanos) -> io::Result<()> {
-    let timeout =
-        Timespec { tv_sec: (slice.0 / 1_000_000_000) as i64, tv_nsec: (slice.0 % 1_000_000_000) as _ };
+    let timeout = Timespec { tv_sec: (slice.0 / 1_000_000_000) as i64, tv_nsec: (slice.0 % 1_000_000_000) as _ };
     match futex::wait(word, futex::Flags::empty(), PARKED, Some(&timeout)) {
         Ok(()) | Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT) => Ok(()),
         Err(error) => Err(error.into()),

@@ -24,7 +24,7 @@ use crate::shared::{Shared, park};
 pub const LIVENESS_SLICE: Nanos = Nanos(100_000_000);
 
 /// Shortest time between two looks at the peer's pidfd while spinning: a system call each.
-const LIVENESS_SPIN: Nanos = Nanos(1_000_000);
+pub(crate) const LIVENESS_SPIN: Nanos = Nanos(1_000_000);
 /// Spins between two looks at the clock and the peer's state.
 const SPINS_PER_LOOK: u64 = 128;
 
@@ -202,7 +202,7 @@ impl<R: FnMut() -> Result<bool, Fault>> Wait<'_, R> {
 }
 
 /// A pidfd becomes readable when its process has ended.
-fn has_ended(peer: &OwnedFd) -> Result<bool, WaitError> {
+pub(crate) fn has_ended(peer: &OwnedFd) -> Result<bool, WaitError> {
     let mut fds = [PollFd::new(peer, PollFlags::IN)];
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
     match poll(&mut fds, Some(&at_once)) {

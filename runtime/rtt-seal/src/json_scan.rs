@@ -163,7 +163,9 @@ impl<'t> Scanner<'t, '_> {
                     escaped = true;
                     self.at += 1; // The escaped byte never ends the string; hexadecimal digits follow as plain bytes.
                 }
-                Some(0..=31) => return Err((self.at, ScanErrorKind::Syntax { expected: "control characters escaped" })),
+                Some(0..=31) => {
+                    return Err((self.at, ScanErrorKind::Syntax { expected: "control characters escaped" }));
+                }
                 Some(_) => {}
                 None => return Err((bytes.len(), ScanErrorKind::Syntax { expected: "`\"` at the end of the string" })),
             }
@@ -174,7 +176,9 @@ impl<'t> Scanner<'t, '_> {
         }
         // A key is compared by what it means: "\u0061" is "a".
         let unescaped = serde_json::from_str::<String>(&self.text[start..self.at]);
-        unescaped.map(Cow::Owned).map_err(|_| (start, ScanErrorKind::Syntax { expected: "valid escapes in the string" }))
+        unescaped
+            .map(Cow::Owned)
+            .map_err(|_| (start, ScanErrorKind::Syntax { expected: "valid escapes in the string" }))
     }
 
     fn scalar(&mut self) -> Step {

@@ -26,3 +26,9 @@ pub use sealed::{Document, LoadError, SealError, Sealed, SignError, Verified, se
 pub use signing_key::{SigningKey, forbid_core_dumps};
 pub use trusted_keys::{TrustError, TrustedKeys};
 pub use verifying_key::{KeyId, KeyTextError, VerifyingKey};
+
+/// An error with its causes, `what: why: why`, for programs that show one line.
+pub fn in_full(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

@@ -75,6 +75,9 @@ mod tests {
             assert_eq!(Role::Profile.signs(payload_type), signs, "{payload_type}"); // SEAL-6
         }
         assert_eq!("profile".parse(), Ok(Role::Profile));
-        assert_eq!("plan".parse::<Role>().expect_err("later").to_string(), "role `plan` is unknown, expected `profile`");
+        assert_eq!(
+            "plan".parse::<Role>().expect_err("later").to_string(),
+            "role `plan` is unknown, expected `profile`"
+        );
     }
 }

@@ -151,7 +151,7 @@ fn check(bytes: &[u8], limit: usize) -> Result<&str, JsonError> {
         match error.kind {
             ScanErrorKind::Syntax { expected } => JsonError::Syntax { place, message: format!("expected {expected}") },
             ScanErrorKind::TooDeep => JsonError::TooDeep { place, limit: DEPTH_LIMIT },
-            ScanErrorKind::DuplicateKey { key } => JsonError::DuplicateKey { place, key },
+            ScanErrorKind::DuplicateKey { key } => JsonError::DuplicateKey { place, key: printable(&key) },
             ScanErrorKind::Trailing => JsonError::TrailingBytes { place },
         }
     })?;
@@ -171,7 +171,8 @@ fn explain(text: &str, error: &serde_json::Error) -> JsonError {
     debug_assert!(walked.is_ok(), "the text was walked before");
     let (at, path) = innermost.unwrap_or_default();
     let full = error.to_string();
-    let message = full.rsplit_once(" at line ").map_or(full.as_str(), |(message, _)| message);
+    let message = printable(full.rsplit_once(" at line ").map_or(full.as_str(), |(message, _)| message));
+    let message = message.as_str();
     let place = place(text, at, field_name(&path));
     match error.classify() {
         serde_json::error::Category::Data => {}
@@ -191,7 +192,26 @@ fn explain(text: &str, error: &serde_json::Error) -> JsonError {
 fn place(text: &str, at: usize, field: String) -> Place {
     let before = text.get(..at).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    Place { line: 1 + before.matches('\n').count(), column: 1 + before[line_start..].chars().count(), field }
+    Place {
+        line: 1 + before.matches('\n').count(),
+        column: 1 + before[line_start..].chars().count(),
+        field: printable(&field),
+    }
+}
+
+/// Text from a document as it may be shown: control characters escaped, so that it cannot drive a terminal, and cut short.
+pub(crate) fn printable(text: &str) -> String {
+    let mut shown = String::new();
+    for (count, c) in text.chars().enumerate() {
+        match c {
+            _ if count == 200 => return shown + "...",
+            c if c.is_control() || ('\u{200e}'..='\u{202e}').contains(&c) || ('\u{2066}'..='\u{2069}').contains(&c) => {
+                shown.extend(c.escape_unicode());
+            }
+            c => shown.push(c),
+        }
+    }
+    shown
 }
 
 fn hint(near: &Option<String>, expected: &str) -> String {
@@ -295,7 +315,10 @@ mod tests {
         check_error("{\"name\":\"a\"}\n{}", "line 2 column 1: something follows the document, expected its end");
         check_error("\u{feff}{}", "line 1 column 1: not JSON: expected a value");
         check_error(r#"{"name":"a",}"#, "line 1 column 13: not JSON: expected a key in double quotes");
-        check_error("{\"name\":\"a\nb\"}", "line 1 column 11 (field `name`): not JSON: expected control characters escaped");
+        check_error(
+            "{\"name\":\"a\nb\"}",
+            "line 1 column 11 (field `name`): not JSON: expected control characters escaped",
+        );
         check_error(r#"{"name":01}"#, "line 1 column 9 (field `name`): not JSON: invalid number");
         check_error(
             "{\"name\":\"a\",\"rows\":[{\n\"spin_ns\":-1}]}",
@@ -324,6 +347,18 @@ mod tests {
     }
 
     #[test]
+    fn what_a_document_says_cannot_drive_a_terminal() {
+        for text in [
+            r#"{"\u001b[2Jx":1,"\u001b[2Jx":2}"#,
+            r#"{"\u001b[2Jx":1}"#,
+            r#"{"name":"a","rows":[{"spin_ns":"\u202e"}]}"#,
+        ] {
+            let shown = parse::<Outer>(text.as_bytes()).expect_err(text).to_string();
+            assert!(shown.contains("\\u{") && !shown.contains(['\u{1b}', '\u{202e}']), "{shown:?}");
+        }
+    }
+
+    #[test]
     fn limits_hold() {
         let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
         assert!(parse::<serde_json::Value>(nested(DEPTH_LIMIT).as_bytes()).is_ok());
@@ -332,10 +367,7 @@ mod tests {
             assert!(matches!(error, Err(JsonError::TooDeep { limit: DEPTH_LIMIT, .. })), "{levels} levels");
         }
         assert!(parse_within::<serde_json::Value>(b"1234", 4).is_ok());
-        assert_eq!(
-            parse_within::<serde_json::Value>(b"12345", 4),
-            Err(JsonError::TooLarge { bytes: 5, limit: 4 })
-        );
+        assert_eq!(parse_within::<serde_json::Value>(b"12345", 4), Err(JsonError::TooLarge { bytes: 5, limit: 4 }));
         assert_eq!(parse::<String>(b"\"a\n\xff\""), Err(JsonError::NotUtf8 { offset: 3, line: 2 }));
     }
 
@@ -343,7 +375,7 @@ mod tests {
     fn a_field_is_found_again() {
         let text = "{\"name\":\"a\",\n \"rows\": [{\"spin_ns\": 5}]}".as_bytes();
         let found = place_of(text, "rows[0].spin_ns").expect("a place");
-        assert_eq!((found.line, found.column), (2, 22));
+        assert_eq!((found.line, found.column), (2, 23));
         assert_eq!(place_of(text, "rows[1]"), None);
         assert_eq!(place_of(text, "").map(|place| place.column), Some(1));
     }

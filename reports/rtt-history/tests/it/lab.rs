@@ -1,0 +1,208 @@
+//! Writes synthetic runs and starts the program on them.
+
+use hdrhistogram::Histogram;
+use rtt_measure::{
+    Arm, EndpointRef, Interference, Limits, LogWriter, Named, Record, RegimeProbe, RunRecord, TrialRecord, Verdict,
+    encode_histogram, quantiles,
+};
+use rtt_profile::{Cache, Conditions, Fingerprint, Knobs, Machine, MemoryNode};
+use rtt_seal::Digest;
+use rtt_units::{Nanos, SplitMix64};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+use tempfile::TempDir;
+
+/// 2026-11-23 08:45 UTC.
+pub const BEGAN: u64 = 1_795_392_000 + 31_500;
+
+/// A root with runs.
+pub struct Lab {
+    folder: TempDir,
+}
+
+/// What the program said.
+#[derive(Debug)]
+pub struct Answer {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> serde_json::Value {
+        assert_eq!(self.code, 0, "{self:?}");
+        serde_json::from_str(&self.out).expect("a JSON document")
+    }
+}
+
+impl Lab {
+    pub fn new() -> Lab {
+        Lab { folder: tempfile::tempdir().expect("a folder") }
+    }
+
+    pub fn root(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn log(&self, run: &str) -> PathBuf {
+        self.root().join(".rtt/runs").join(run).join("trials.jsonl")
+    }
+
+    /// Appends `records` to the log of `run`, which is made if it is not there.
+    pub fn append(&self, run: &str, records: impl IntoIterator<Item = Record>) {
+        let path = self.log(run);
+        fs::create_dir_all(path.parent().expect("a run's folder")).expect("folders");
+        let (mut log, _) = LogWriter::open(&path).expect("a log");
+        for record in records {
+            log.append(&record).expect("appended");
+        }
+    }
+
+    pub fn run(&self, header: RunRecord, trials: impl IntoIterator<Item = TrialRecord>) {
+        let name = header.run.clone();
+        let trials = trials.into_iter().map(|trial| Record::Trial(Box::new(trial)));
+        self.append(&name, [Record::Run(Box::new(header))].into_iter().chain(trials));
+    }
+
+    /// Starts the program in the root.
+    pub fn rtt(&self, words: &[&str]) -> Answer {
+        let output = Command::new(env!("CARGO_BIN_EXE_rtt-history")).args(words).current_dir(self.root()).output();
+        let output = output.expect("the program starts");
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        Answer { code: output.status.code().expect("no signal"), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// Every file of the data set with its bytes, by its path below the root.
+    pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        let mut folders = vec![self.root().join(".rtt/history")];
+        while let Some(folder) = folders.pop() {
+            let Ok(entries) = fs::read_dir(&folder) else { continue };
+            for entry in entries {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    let name = path.strip_prefix(self.root()).expect("below the root").to_string_lossy().into_owned();
+                    files.insert(name, fs::read(&path).expect("a file"));
+                }
+            }
+        }
+        files
+    }
+}
+
+pub fn named(name: &str) -> Named {
+    Named { name: name.into(), digest: Digest::of(name.as_bytes()) }
+}
+
+pub fn header(run: &str) -> RunRecord {
+    let machine = Machine {
+        architecture: "x86_64".into(),
+        vendor: "GenuineTest".into(),
+        model_name: "Test CPU".into(),
+        family: 6,
+        model: 143,
+        stepping: 8,
+        packages: 1,
+        cores: 2,
+        threads_per_core: 1,
+        caches: vec![Cache { level: 3, kind: "unified".into(), bytes: 32 << 20, shared_by: 2, count: 1 }],
+        numa_nodes: vec![MemoryNode { cpus: 2, distances: vec![10] }],
+        memory_class_gib: 8,
+        hypervisor: "none".into(),
+    };
+    let conditions = Conditions {
+        kernel: "6.18.1".into(),
+        microcode: "0x2b".into(),
+        governor: "none".into(),
+        thp: "madvise".into(),
+        mitigations: "none".into(),
+    };
+    let endpoint = EndpointRef { digest: Digest::of(b"endpoint"), hello: 1, knobs: vec!["batch".into()] };
+    RunRecord {
+        version: 1,
+        run: run.into(),
+        created_unix_s: BEGAN,
+        fingerprint: Fingerprint { machine, conditions },
+        topology: "machine".into(),
+        latency_matrix: Vec::new(),
+        limits: Limits {
+            line_round_trip_ns_p50: Some(140),
+            line_round_trip_ns_p99: Some(190),
+            wake_ns_p50: 60_000,
+            clock_read_ns: 30,
+            memcpy_bytes_per_s: 10_000_000_000,
+        },
+        placements: BTreeMap::new(),
+        default: Knobs::default_for(Nanos::from_micros(60)),
+        absent: Vec::new(),
+        scenarios: Vec::new(),
+        faults: Vec::new(),
+        endpoints: BTreeMap::from([("*".to_owned(), endpoint)]),
+        environment: vec![("clock source".into(), "tsc".into())],
+        tool: "0.1.0".into(),
+    }
+}
+
+pub fn histogram(values: impl IntoIterator<Item = u64>) -> Histogram<u64> {
+    let mut histogram = Histogram::new(3).expect("three digits");
+    values.into_iter().for_each(|value| histogram.record(value).expect("it grows"));
+    histogram
+}
+
+/// A settled trial of the incumbent under `steady`, calm, with `histogram`.
+pub fn trial(id: impl Into<String>, histogram: &Histogram<u64>) -> TrialRecord {
+    let knobs = Knobs::default_for(Nanos::from_micros(60));
+    TrialRecord {
+        id: id.into(),
+        arm: Arm::Incumbent,
+        pair: None,
+        slot: None,
+        scenario: named("steady"),
+        seed: "18446744073709551615".into(),
+        faults: None,
+        share: 1.0,
+        readback: Some(knobs.clone()),
+        knobs,
+        cpus: Some(["0".into(), "1".into()]),
+        page_bytes: Some(4096),
+        verdict: Verdict::Settled,
+        reason: None,
+        quantiles: Some(quantiles(histogram)),
+        lag_free_p99_ns: None,
+        histogram: Some(encode_histogram(histogram)),
+        slices_ns_p50: vec![0; 20],
+        warm_up_slices: 2,
+        offered_per_s: Some(10_000),
+        achieved_per_s: 10_000,
+        sent: histogram.len(),
+        handled: histogram.len(),
+        blocked: 0,
+        depth_bytes_max: 4096,
+        cpu_millicores: 900,
+        memory_bytes: 8 << 20,
+        loop_counts: BTreeMap::from([("wakes".to_owned(), 3)]),
+        counters: Vec::new(),
+        interference: Interference { steal_us: 10, psi_cpu_us: Some(5), psi_memory_us: None, psi_io_us: Some(1) },
+        regime: Some(RegimeProbe { before_ns: 140, after_ns: 141 }),
+        strikes: Vec::new(),
+        spent_ms: 0,
+        elapsed_ms: 1_000,
+    }
+}
+
+/// `samples` latencies around `scale` nanoseconds.
+pub fn drawn(draws: &mut SplitMix64, samples: u64, scale: f64) -> Histogram<u64> {
+    histogram((0..samples).map(|_| (scale * (0.5 + draws.exponential())) as u64))
+}
+
+/// Trials `0..count`, each with its own histogram around `scale`.
+pub fn trials(seed: u64, count: u64, scale: f64) -> Vec<TrialRecord> {
+    let mut draws = SplitMix64::new(seed);
+    (0..count).map(|at| trial(format!("t{at}"), &drawn(&mut draws, 2_000, scale))).collect()
+}

@@ -1,0 +1,149 @@
+//! The confirmation: latency curves of both arms, the pairs, the wealth, and the effect in each regime.
+
+use crate::{
+    charts::{self, Chart, Curve, Limit},
+    run::Run,
+    table::{Cell, Table},
+    words,
+};
+use hdrhistogram::Histogram;
+use minijinja::{Value, context};
+use rtt_measure::{Arm, Confirmation, TrialRecord, Verdict, decode_histogram};
+use std::collections::BTreeMap;
+
+/// Scenario and whether faults ran beside it.
+type Condition = (String, bool);
+
+/// One arm's runs in one condition.
+struct Merged {
+    histogram: Histogram<u64>,
+    runs: usize,
+}
+
+/// Merged histograms of the confirmation's settled runs, and what could not be read.
+#[derive(Default)]
+struct Merges {
+    arms: BTreeMap<Condition, BTreeMap<&'static str, Merged>>,
+    unreadable: Vec<String>,
+}
+
+fn arm_of(trial: &TrialRecord) -> Option<&'static str> {
+    match (trial.pair, trial.arm) {
+        (Some(_), Arm::Incumbent | Arm::Base) => Some("incumbent"),
+        (Some(_), Arm::Candidate) => Some("tuned"),
+        _ => None,
+    }
+}
+
+/// Quantiles are never averaged: the histograms are added, and quantiles read from the sum.
+fn merge(run: &Run) -> Merges {
+    let void: Vec<u32> = run
+        .fit
+        .iter()
+        .filter_map(|fit| fit.confirmation.as_ref())
+        .flat_map(|c| c.pairs.iter().filter(|pair| pair.log_ratio.is_none()).map(|pair| pair.pair))
+        .collect();
+    let mut merges = Merges::default();
+    for (_, trial) in &run.trials {
+        let Some(arm) = arm_of(trial) else { continue };
+        if trial.verdict != Verdict::Settled || trial.pair.is_some_and(|pair| void.contains(&pair)) {
+            continue;
+        }
+        let Some(text) = &trial.histogram else { continue };
+        let decoded = decode_histogram(text).map_err(|e| e.to_string());
+        let arms = merges.arms.entry((trial.scenario.name.clone(), trial.faults.is_some())).or_default();
+        let added = decoded.and_then(|histogram| match arms.entry(arm) {
+            std::collections::btree_map::Entry::Vacant(slot) => {
+                // What came out of a file has fixed bounds; the sum must be able to grow.
+                let mut sum = Histogram::<u64>::new(3).expect("three digits are allowed");
+                sum.add(&histogram).map_err(|e| e.to_string())?;
+                slot.insert(Merged { histogram: sum, runs: 1 });
+                Ok(())
+            }
+            std::collections::btree_map::Entry::Occupied(mut slot) => {
+                slot.get_mut().runs += 1;
+                slot.get_mut().histogram.add(&histogram).map_err(|e| e.to_string())
+            }
+        });
+        if let Err(why) = added {
+            merges.unreadable.push(format!("the histogram of trial {} cannot be read: {why}", trial.id));
+        }
+    }
+    merges.arms.retain(|_, arms| !arms.is_empty());
+    merges
+}
+
+fn distribution(run: &Run) -> Value {
+    let merges = merge(run);
+    let limits = run.header.as_ref().map(|header| header.limits);
+    let line = limits.and_then(|l| l.line_round_trip_ns_p50).filter(|ns| *ns > 0);
+    let limit: Vec<Limit> = line
+        .map(|ns| Limit { label: format!("the machine: one line there and back, p50 {}", words::nanos(ns)), ns: ns as f64 })
+        .into_iter()
+        .collect();
+    let mut panels = Vec::new();
+    for (index, ((scenario, faulted), arms)) in merges.arms.iter().enumerate() {
+        let curves: Vec<Curve<'_>> = ["incumbent", "tuned"]
+            .into_iter()
+            .filter_map(|arm| arms.get(arm).map(|m| Curve { arm, histogram: &m.histogram, runs: m.runs }))
+            .collect();
+        let title = format!("{scenario}, {}", words::condition(*faulted));
+        if let Some(chart) = charts::cdf(&format!("cdf-{index}"), &title, &curves, &limit) {
+            panels.push(chart.value());
+        }
+    }
+    let absent = if !panels.is_empty() {
+        ""
+    } else if run.log_tip.is_none() {
+        "the run has no trial log: a simulated problem gives figures, not histograms"
+    } else {
+        "no pair of the confirmation has a settled run with a histogram"
+    };
+    context! { panels => panels.into_iter().collect::<Value>(), absent => absent, unreadable => merges.unreadable }
+}
+
+fn regimes(confirmation: &Confirmation) -> Table {
+    let mut table = Table::new("Effect in each regime", &["Regime", "#Pairs", "#Tuned ÷ incumbent", "Reading"]);
+    for regime in &confirmation.regimes {
+        table.row(vec![
+            Cell::text(regime.regime.clone()),
+            Cell::figure(regime.pairs.to_string()),
+            Cell::or(Some(words::times(regime.ratio)), ""),
+            Cell::text(words::change(regime.ratio)),
+        ]);
+    }
+    table
+}
+
+fn pairs(confirmation: &Confirmation, unit: &str) -> Value {
+    let chart = |chart: Option<Chart>| chart.map(|chart| chart.value());
+    let valid = confirmation.pairs.iter().filter(|pair| pair.log_ratio.is_some()).count();
+    let table = regimes(confirmation);
+    context! {
+        summary => format!(
+            "{} pairs were run of at most {}, {valid} of them valid. Error rate α = {} for each verdict; \u{201c}no better\u{201d} means: not faster by {}\u{202f}%.",
+            confirmation.pairs.len(),
+            confirmation.pairs_max,
+            words::significant(confirmation.alpha),
+            words::significant(confirmation.tolerance * 100.0),
+        ),
+        ratios => chart(charts::log_ratios(confirmation, unit)),
+        wealth => chart(charts::wealth(confirmation)),
+        regimes => table.value(),
+        no_regimes => table.is_empty(),
+    }
+}
+
+/// The sections about the confirmation: distribution, pairs.
+pub fn sections(run: &Run) -> Value {
+    let confirmation = run.fit.as_ref().and_then(|fit| fit.confirmation.as_ref());
+    context! {
+        distribution => distribution(run),
+        pairs => match confirmation {
+            Some(confirmation) if !confirmation.pairs.is_empty() => pairs(confirmation, run.unit()),
+            Some(_) => context! { absent => "the time ran out before the first pair" },
+            None if run.fit.is_none() => context! { absent => "the run was interrupted before its fit was written" },
+            None => context! { absent => "there was nothing to confirm: no recommended point, or it is the incumbent" },
+        },
+    }
+}

@@ -1,0 +1,137 @@
+//! What the run ran under, how quiet it was, and what the host could not give.
+
+use crate::{
+    run::Run,
+    table::{Cell, Table},
+    words,
+};
+use minijinja::{Value, context};
+use rtt_measure::{RunRecord, TrialRecord, Verdict};
+use std::collections::BTreeMap;
+
+fn conditions(header: &RunRecord) -> Table {
+    let conditions = &header.fingerprint.conditions;
+    let mut table = Table::new("Conditions and environment", &["Name", "Value"]);
+    let mut add = |name: &str, value: &str| table.row(vec![Cell::text(name.replace('_', " ")), Cell::text(value)]);
+    add("kernel", &conditions.kernel);
+    add("microcode", &conditions.microcode);
+    add("governor", &conditions.governor);
+    add("transparent huge pages", &conditions.thp);
+    for (name, value) in &header.environment {
+        add(name, value);
+    }
+    add("mitigations", &conditions.mitigations);
+    table
+}
+
+/// What the rest of the machine did, summed over trials.
+fn interference(trials: &[&TrialRecord]) -> Table {
+    let mut table = Table::new("The rest of the machine during all trials", &["What", "#Sum", "#Worst trial"]);
+    let mut add = |name: &str, of: &dyn Fn(&TrialRecord) -> Option<u64>| {
+        let values: Vec<u64> = trials.iter().filter_map(|t| of(t)).collect();
+        let print = |us: u64| if us == 0 { "0".into() } else { words::nanos(us.saturating_mul(1000)) };
+        let absent = "the kernel has no pressure-stall information";
+        table.row(vec![
+            Cell::text(name),
+            Cell::or((!values.is_empty()).then(|| print(values.iter().sum())), absent),
+            Cell::or(values.iter().max().map(|us| print(*us)), absent),
+        ]);
+    };
+    add("stolen by the hypervisor", &|t| Some(t.interference.steal_us));
+    add("stalled for CPU", &|t| t.interference.psi_cpu_us);
+    add("stalled for memory", &|t| t.interference.psi_memory_us);
+    add("stalled for I/O", &|t| t.interference.psi_io_us);
+    table
+}
+
+/// Counters of the endpoint: how many trials have each, or why it is absent.
+fn counters(trials: &[&TrialRecord]) -> Table {
+    let mut seen: BTreeMap<&str, (usize, usize, Option<&str>)> = BTreeMap::new();
+    for counter in trials.iter().flat_map(|t| &t.counters) {
+        let entry = seen.entry(counter.name.as_str()).or_default();
+        entry.1 += 1;
+        entry.0 += usize::from(counter.value.is_some());
+        entry.2 = entry.2.or(counter.absent.as_deref());
+    }
+    let mut table = Table::new("Performance counters of the endpoint", &["Counter", "Present"]);
+    for (name, (present, of, absent)) in seen {
+        let state = match absent {
+            Some(why) if present == 0 => why.to_owned(),
+            _ => format!("in {}", words::share(present, of)),
+        };
+        table.row(vec![Cell::text(name.replace('_', " ")), Cell::text(state)]);
+    }
+    table
+}
+
+/// The noise of the run in words, most telling first.
+fn noise(run: &Run) -> Vec<String> {
+    let mut said = Vec::new();
+    if let Some(fit) = &run.fit {
+        said.push(fit.noise.clone());
+        if let Some(sd) = fit.noise_log_sd.filter(|sd| sd.is_finite()) {
+            let spread = words::significant((sd.exp() - 1.0) * 100.0);
+            let verdict = match sd {
+                sd if sd < 0.03 => "quiet: differences of a few per cent can be told",
+                sd if sd < 0.10 => "ordinary: a single run tells differences above a fifth",
+                sd if sd < 0.30 => "noisy: single runs mislead, only pairs tell",
+                _ => "very noisy: only large differences can be confirmed here",
+            };
+            let runs = fit.placebo.len();
+            said.push(format!("Duplicates of the incumbent ({runs} runs) spread by {spread}\u{202f}% (one standard deviation): {verdict}."));
+        } else {
+            said.push("The placebo did not run often enough to know the noise.".into());
+        }
+    }
+    let of = run.trials.len();
+    if of > 0 {
+        let lost = of - run.count(Verdict::Settled);
+        said.push(match lost {
+            0 => "Every trial settled.".into(),
+            lost => format!("{} trials gave no result.", words::share(lost, of)),
+        });
+    }
+    let probes: Vec<_> = run.trials.iter().filter_map(|(_, t)| t.regime).collect();
+    if !probes.is_empty() {
+        let apart = |p: &&rtt_measure::RegimeProbe| {
+            let (low, high) = (p.before_ns.min(p.after_ns).max(1), p.before_ns.max(p.after_ns));
+            high as f64 / low as f64 > 1.5
+        };
+        let moved = probes.iter().filter(apart).count();
+        said.push(format!(
+            "The one-line round trip before and after a trial differed by more than half in {}: there the CPUs\u{2019} physical relation moved under the run.",
+            words::share(moved, probes.len())
+        ));
+    }
+    said.retain(|sentence| !sentence.is_empty());
+    said
+}
+
+/// The environment for the template.
+pub fn section(run: &Run) -> Value {
+    let noise = noise(run);
+    let Some(header) = &run.header else {
+        let why = if run.log_tip.is_none() { "the run has no trial log: a simulated problem runs in no environment" } else { "the log has no header" };
+        return context! { absent => why, noise => noise };
+    };
+    let trials: Vec<&TrialRecord> = run.trials.iter().map(|(_, trial)| trial).collect();
+    let mut absent = Table::new("What this host cannot honour", &["Knob", "Value", "Why, and how to get it"]);
+    for value in &header.absent {
+        absent.row(vec![
+            Cell::text(words::axis_name(&value.axis)),
+            Cell::text(value.value.as_deref().map_or_else(|| "all".into(), |v| v.replace('_', " "))),
+            Cell::text(value.reason.clone()),
+        ]);
+    }
+    let counters = counters(&trials);
+    context! {
+        noise => noise,
+        conditions => conditions(header).value(),
+        interference => interference(&trials).value(),
+        no_trials => trials.is_empty(),
+        counters => counters.value(),
+        no_counters => counters.is_empty(),
+        missing => absent.value(),
+        none_missing => absent.is_empty(),
+    }
+}

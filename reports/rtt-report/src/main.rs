@@ -1,0 +1,208 @@
+//! `rtt-report`: draws one run as one HTML file, or lists the runs that are there.
+
+use clap::{Args, Parser, Subcommand};
+use rtt_report::{ListedRun, ReadError, RenderError, Run, WriteError, list, render, write_page};
+use serde::Serialize;
+use std::{
+    error::Error,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+/// Exit code where there was nothing to draw.
+const NOTHING: u8 = 4;
+
+/// Draws one run as one HTML file: no network, no script, readable on paper.
+#[derive(Parser)]
+#[command(
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  rtt-report render .rtt/runs/RUN --out page.html\n  rtt-report list .rtt/runs\n  rtt-report RUN              (a run by name, below --root)\n  rtt-report                  (the newest run)"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    render: RenderArgs,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Draws a run.
+    Render(RenderArgs),
+    /// Lists the runs in a folder.
+    List {
+        /// The folder that holds the runs.
+        #[arg(default_value = ".rtt/runs")]
+        runs: PathBuf,
+        /// One JSON object on stdout instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Args)]
+struct RenderArgs {
+    /// A run folder, its trials.jsonl or fit.json, or a run's name below ROOT/.rtt/runs; without it, the newest run.
+    run: Option<PathBuf>,
+    /// Where the page goes [default: ROOT/reports/out/RUN.html for a run below ROOT/.rtt/runs, else RUN/report.html].
+    #[arg(long, short, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// The checkout.
+    #[arg(long, default_value = ".")]
+    root: PathBuf,
+    /// One JSON object on stdout instead of the page's path.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Render(#[from] RenderError),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error("{}: there is no run yet; measure one with `cargo xtask tune`", runs.display())]
+    NoRun { runs: PathBuf },
+    #[error("run {run}: there is no such folder, and no run of this name in {}; `rtt-report list` shows what is there", runs.display())]
+    Unknown { run: String, runs: PathBuf },
+}
+
+/// What `render --json` prints, version 1.
+#[derive(Serialize)]
+struct Rendered<'a> {
+    version: u32,
+    run: &'a str,
+    page: String,
+    bytes: usize,
+    outcome: Option<rtt_measure::Outcome>,
+}
+
+/// What `list --json` prints, version 1.
+#[derive(Serialize)]
+struct Listed {
+    version: u32,
+    runs: Vec<ListedRow>,
+}
+
+/// One run of `list --json`.
+#[derive(Serialize)]
+struct ListedRow {
+    run: String,
+    trials: usize,
+    outcome: Option<rtt_measure::Outcome>,
+    error: Option<String>,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Some(Command::Render(args)) => draw(&args),
+        Some(Command::List { runs, json }) => show(&runs, json),
+        None => draw(&cli.render),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprint!("error: {failure}");
+            let mut cause = failure.source();
+            while let Some(error) = cause {
+                eprint!(": {error}");
+                cause = error.source();
+            }
+            eprintln!();
+            match failure {
+                Failure::NoRun { .. } | Failure::Unknown { .. } | Failure::Read(ReadError::Nothing { .. }) => {
+                    ExitCode::from(NOTHING)
+                }
+                _ => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+/// The newest run by the time of its files' last change; a run's name carries no order that could be relied on.
+fn newest(runs: &Path) -> Option<PathBuf> {
+    let folders = std::fs::read_dir(runs).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    let changed = |folder: &PathBuf| {
+        let times = ["trials.jsonl", "fit.json"].map(|name| folder.join(name).metadata().and_then(|m| m.modified()).ok());
+        times.into_iter().flatten().max()
+    };
+    folders.filter_map(|folder| Some((changed(&folder)?, folder))).max().map(|(_, folder)| folder)
+}
+
+fn folder_of(args: &RenderArgs) -> Result<PathBuf, Failure> {
+    let runs = args.root.join(".rtt/runs");
+    let Some(run) = &args.run else {
+        return newest(&runs).ok_or(Failure::NoRun { runs });
+    };
+    if run.is_file() {
+        let folder = run.parent().filter(|folder| !folder.as_os_str().is_empty());
+        return Ok(folder.map_or_else(|| PathBuf::from("."), Path::to_path_buf));
+    }
+    if run.is_dir() {
+        return Ok(run.clone());
+    }
+    let named = runs.join(run);
+    if named.is_dir() { Ok(named) } else { Err(Failure::Unknown { run: run.display().to_string(), runs }) }
+}
+
+/// `ROOT/reports/out/RUN.html` for `ROOT/.rtt/runs/RUN`, else a file in the run's folder.
+fn default_page(folder: &Path) -> PathBuf {
+    let whole = std::fs::canonicalize(folder).unwrap_or_else(|_| folder.into());
+    let root = whole.parent().filter(|runs| runs.ends_with(".rtt/runs")).and_then(|runs| runs.parent()?.parent());
+    match (root, whole.file_name()) {
+        (Some(root), Some(name)) => root.join("reports/out").join(format!("{}.html", name.to_string_lossy())),
+        _ => folder.join("report.html"),
+    }
+}
+
+fn draw(args: &RenderArgs) -> Result<(), Failure> {
+    let folder = folder_of(args)?;
+    let run = Run::read(&folder)?;
+    let html = render(&run)?;
+    let page = args.out.clone().unwrap_or_else(|| default_page(&folder));
+    write_page(&page, &html)?;
+    if args.json {
+        let outcome = run.fit.as_ref().map(|fit| fit.outcome);
+        let done = Rendered { version: 1, run: &run.name, page: page.display().to_string(), bytes: html.len(), outcome };
+        println!("{}", serde_json::to_string(&done).expect("names and numbers are JSON"));
+    } else {
+        println!("{}", page.display());
+    }
+    Ok(())
+}
+
+fn row(listed: ListedRun) -> ListedRow {
+    let name = listed.folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    match listed.run {
+        Ok(run) => {
+            ListedRow { run: name, trials: run.trials.len(), outcome: run.fit.map(|fit| fit.outcome), error: None }
+        }
+        Err(error) => ListedRow { run: name, trials: 0, outcome: None, error: Some(error.to_string()) },
+    }
+}
+
+fn show(runs: &Path, json: bool) -> Result<(), Failure> {
+    let rows: Vec<ListedRow> = list(runs)?.into_iter().map(row).collect();
+    if json {
+        println!("{}", serde_json::to_string(&Listed { version: 1, runs: rows }).expect("names and numbers are JSON"));
+        return Ok(());
+    }
+    if rows.is_empty() {
+        return Err(Failure::NoRun { runs: runs.into() });
+    }
+    for row in rows {
+        let outcome = match (&row.error, row.outcome) {
+            (Some(error), _) => error.clone(),
+            (None, Some(rtt_measure::Outcome::Better)) => "better".into(),
+            (None, Some(rtt_measure::Outcome::NoBetter)) => "no better".into(),
+            (None, Some(rtt_measure::Outcome::Undecided)) => "undecided".into(),
+            (None, None) => "interrupted".into(),
+        };
+        println!("{:<28} {:>6} trials  {outcome}", row.run, row.trials);
+    }
+    Ok(())
+}

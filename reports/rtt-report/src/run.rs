@@ -1,0 +1,175 @@
+//! A run folder: what of it is there, read and checked.
+
+use rtt_measure::{CapacityRecord, Fit, LogError, Record, RunRecord, TrialRecord, Verdict, read_log};
+use rtt_seal::Digest;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// Format of a log and of a fit that this program reads.
+const FORMAT: u32 = 1;
+
+/// Why a run cannot be drawn.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The folder holds neither a log nor a fit.
+    #[error(
+        "run {}: neither trials.jsonl nor fit.json is there; name a run folder, as .rtt/runs/RUN, or measure one with `cargo xtask tune`",
+        folder.display()
+    )]
+    Nothing {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The log is damaged or cannot be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// A file cannot be read.
+    #[error("{}: reading failed", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The fit is not of the format.
+    #[error(
+        "fit {}: it is no fit of format {FORMAT}; render without it by moving it away, or run `cargo xtask tune --resume` to make it again",
+        path.display()
+    )]
+    Fit {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// A file is of another format.
+    #[error("{}: its format is {found}, expected {FORMAT}; draw it with the version that wrote it", path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// The format found.
+        found: u32,
+    },
+}
+
+/// All that a run folder holds.
+#[derive(Debug)]
+pub struct Run {
+    /// Name of the run: the folder's, or the one that its files agree on.
+    pub name: String,
+    /// The log's first record.
+    pub header: Option<RunRecord>,
+    /// Capacities that were measured.
+    pub capacities: Vec<CapacityRecord>,
+    /// The trials in order, with the digests of their lines.
+    pub trials: Vec<(Digest, TrialRecord)>,
+    /// Digest of the log's last line; absent without a log.
+    pub log_tip: Option<Digest>,
+    /// Bytes of a torn tail, which were not read.
+    pub torn_bytes: usize,
+    /// The fit; absent in a run that was interrupted.
+    pub fit: Option<Fit>,
+    /// BLAKE3 of the fit's file.
+    pub fit_digest: Option<Digest>,
+}
+
+impl Run {
+    /// Reads `trials.jsonl` and `fit.json` in `folder`, whichever are there.
+    ///
+    /// # Errors
+    /// [`ReadError`]: nothing there, a damaged log, a fit that is none.
+    pub fn read(folder: &Path) -> Result<Run, ReadError> {
+        let mut run = Run {
+            name: folder_name(folder),
+            header: None,
+            capacities: Vec::new(),
+            trials: Vec::new(),
+            log_tip: None,
+            torn_bytes: 0,
+            fit: None,
+            fit_digest: None,
+        };
+        let (log, fit) = (folder.join("trials.jsonl"), folder.join("fit.json"));
+        if !log.exists() && !fit.exists() {
+            return Err(ReadError::Nothing { folder: folder.into() });
+        }
+        if log.exists() {
+            run.read_log(&log)?;
+        }
+        if fit.exists() {
+            let bytes = fs::read(&fit).map_err(|source| ReadError::Io { path: fit.clone(), source })?;
+            let parsed: Fit =
+                serde_json::from_slice(&bytes).map_err(|source| ReadError::Fit { path: fit.clone(), source })?;
+            if parsed.version != FORMAT {
+                return Err(ReadError::Version { path: fit, found: parsed.version });
+            }
+            run.name = parsed.run.clone();
+            run.fit_digest = Some(Digest::of(&bytes));
+            run.fit = Some(parsed);
+        }
+        Ok(run)
+    }
+
+    fn read_log(&mut self, path: &Path) -> Result<(), ReadError> {
+        let opened = read_log(path)?;
+        self.log_tip = (!opened.records.is_empty()).then(|| opened.tip());
+        self.torn_bytes = opened.torn_bytes;
+        for (digest, record) in opened.records {
+            match record {
+                Record::Run(header) if header.version != FORMAT => {
+                    return Err(ReadError::Version { path: path.into(), found: header.version });
+                }
+                Record::Run(header) => {
+                    self.name.clone_from(&header.run);
+                    self.header = Some(*header);
+                }
+                Record::Capacity(capacity) => self.capacities.push(capacity),
+                Record::Trial(trial) => self.trials.push((digest, *trial)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Unit of p99: the fit's, or nanoseconds, which a log always holds.
+    pub fn unit(&self) -> &str {
+        self.fit.as_ref().map_or("ns", |fit| fit.unit.as_str())
+    }
+
+    /// How many trials ended with `verdict`.
+    pub fn count(&self, verdict: Verdict) -> usize {
+        self.trials.iter().filter(|(_, trial)| trial.verdict == verdict).count()
+    }
+}
+
+fn folder_name(folder: &Path) -> String {
+    let whole = fs::canonicalize(folder).unwrap_or_else(|_| folder.into());
+    whole.file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy().into_owned())
+}
+
+/// A run as `list` shows it.
+#[derive(Debug)]
+pub struct ListedRun {
+    /// The run's folder.
+    pub folder: PathBuf,
+    /// What was read, or why it could not be.
+    pub run: Result<Run, ReadError>,
+}
+
+/// The run folders in `runs`, by name; a run that cannot be read is listed with its error.
+///
+/// # Errors
+/// [`ReadError::Io`] when `runs` itself cannot be read.
+pub fn list(runs: &Path) -> Result<Vec<ListedRun>, ReadError> {
+    let failed = |source| ReadError::Io { path: runs.into(), source };
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(runs).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.is_dir() {
+            folders.push(path);
+        }
+    }
+    folders.sort();
+    Ok(folders.into_iter().map(|folder| ListedRun { run: Run::read(&folder), folder }).collect())
+}

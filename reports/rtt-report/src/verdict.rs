@@ -1,0 +1,127 @@
+//! The top of the page: the outcome in a sentence, both arms with intervals, the distance to the machine's limit.
+
+use crate::{
+    charts,
+    run::Run,
+    table::{Cell, Table},
+    words,
+};
+use minijinja::{Value, context};
+use rtt_measure::{Confirmation, Fit, Interval, Limits, Outcome};
+
+/// The sentence that a reader takes away.
+fn headline(fit: Option<&Fit>) -> String {
+    let Some(fit) = fit else { return "Interrupted: there is no verdict yet.".into() };
+    let ratio = fit.confirmation.as_ref().map(|c| c.ratio.estimate).filter(|r| r.is_finite() && *r > 0.0);
+    match (fit.outcome, ratio) {
+        (Outcome::Better, Some(ratio)) if ratio <= 0.5 => {
+            format!("Better: the tuned knobs are {} times as fast at p99.", words::significant_digits(1.0 / ratio, 2))
+        }
+        (Outcome::Better, Some(ratio)) if ratio < 1.0 => {
+            format!("Better: the tuned knobs lower p99 by {:.0}\u{202f}%.", (1.0 - ratio) * 100.0)
+        }
+        (Outcome::Better, _) => "Better: the tuned knobs take over.".into(),
+        (Outcome::NoBetter, _) => "No better: the incumbent stays.".into(),
+        (Outcome::Undecided, _) => "Undecided: the incumbent stays.".into(),
+    }
+}
+
+fn arm(interval: &Interval, unit: &str) -> Value {
+    context! { estimate => words::latency(interval.estimate, unit), ends => words::ends(interval, unit) }
+}
+
+/// How far each p99 is from what the machine can do; `None` where no limit was measured.
+fn distance(confirmation: &Confirmation, limits: Option<&Limits>, unit: &str) -> Option<Table> {
+    let limits = limits.filter(|_| unit == "ns")?;
+    let mut table = Table::new(
+        "p99 as a multiple of the machine's limits",
+        &["Scenario", "Condition", "#Tuned p99", "#÷ one line, there and back", "#÷ waking a sleeper", "#Incumbent ÷ one line"],
+    );
+    let multiple = |p99: f64, limit: Option<u64>| {
+        Cell::or(limit.filter(|l| *l > 0).map(|l| words::times(p99 / l as f64)), "the machine has one CPU, or the limit was not measured")
+    };
+    for row in &confirmation.arms {
+        table.row(vec![
+            Cell::text(row.scenario.clone()),
+            Cell::text(words::condition(row.faulted)),
+            Cell::figure(words::latency(row.tuned.estimate, unit)),
+            multiple(row.tuned.estimate, limits.line_round_trip_ns_p99),
+            multiple(row.tuned.estimate, Some(limits.wake_ns_p50)),
+            multiple(row.incumbent.estimate, limits.line_round_trip_ns_p99),
+        ]);
+    }
+    (!table.is_empty()).then_some(table)
+}
+
+fn distance_words(limits: &Limits) -> String {
+    let line = match (limits.line_round_trip_ns_p50, limits.line_round_trip_ns_p99) {
+        (Some(p50), Some(p99)) => format!("one cache line there and back takes {} (p50) and {} (p99)", words::nanos(p50), words::nanos(p99)),
+        _ => "there is no second CPU to bounce a cache line with".into(),
+    };
+    format!(
+        "Measured in the same run: {line}; waking a sleeper on the other CPU takes {} (p50). Latencies of open loops are one way, from the intended send time; a multiple below 1 of the round trip is possible.",
+        words::nanos(limits.wake_ns_p50)
+    )
+}
+
+/// Why there is no confirmation.
+fn unconfirmed(fit: Option<&Fit>) -> &'static str {
+    match fit {
+        None => "The run was interrupted before a confirmation. What was measured so far stands below.",
+        Some(fit) if fit.recommended.is_none() => "Nothing was confirmed: no feasible point could be recommended.",
+        Some(_) => "Nothing was confirmed: the recommended knobs are the incumbent\u{2019}s, or the time ran out before the first pair.",
+    }
+}
+
+/// The verdict for the template.
+pub fn section(run: &Run) -> Value {
+    let fit = run.fit.as_ref();
+    let confirmation = fit.and_then(|fit| fit.confirmation.as_ref());
+    let limits = run.header.as_ref().map(|header| &header.limits);
+    let unit = run.unit();
+    let class = match fit.map(|fit| fit.outcome) {
+        Some(Outcome::Better) => "better",
+        Some(Outcome::NoBetter) => "no-better",
+        Some(Outcome::Undecided) => "undecided",
+        None => "interrupted",
+    };
+    let line = limits.filter(|_| unit == "ns").and_then(|l| l.line_round_trip_ns_p99);
+    let line = line.map(|ns| (format!("one line {}", words::nanos(ns)), ns as f64));
+    let mut value = context! {
+        class => class,
+        word => words::outcome(fit.map(|fit| fit.outcome)),
+        headline => headline(fit),
+        sentence => fit.map_or(String::new(), |fit| fit.sentence.clone()),
+        noise => fit.map_or(String::new(), |fit| fit.noise.clone()),
+        unconfirmed => if confirmation.is_none() { unconfirmed(fit) } else { "" },
+        limit_words => limits.map_or_else(
+            || "No limit of a machine stands beside these figures: the problem is simulated, or the log has no header.".into(),
+            distance_words,
+        ),
+    };
+    if let Some(confirmation) = confirmation {
+        let valid = confirmation.pairs.iter().filter(|pair| pair.log_ratio.is_some()).count();
+        let confirmed = context! {
+            incumbent => arm(&confirmation.objective_incumbent, unit),
+            tuned => arm(&confirmation.objective_tuned, unit),
+            change => words::change(confirmation.ratio.estimate),
+            change_ends => format!("{} to {}", words::change(confirmation.ratio.low), words::change(confirmation.ratio.high)),
+            pairs => valid,
+            chart => charts::intervals(confirmation, unit, line).map(|chart| chart.value()),
+            distance => distance(confirmation, limits, unit).map(|table| table.value()),
+        };
+        value = context! { confirmed => confirmed, ..value };
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_fit_there_is_no_verdict() {
+        assert!(headline(None).contains("no verdict"));
+        assert!(unconfirmed(None).contains("interrupted"));
+    }
+}

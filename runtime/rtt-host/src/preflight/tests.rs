@@ -1,0 +1,98 @@
+use super::*;
+use crate::Spawn;
+
+#[test]
+fn host_5_the_second_measurement_is_refused_and_told_who_holds_the_lock() {
+    let place = tempfile::tempdir().expect("a directory");
+    let first = MeasuringLock::acquire_at(place.path()).expect("nobody holds it");
+    let error = MeasuringLock::acquire_at(place.path()).expect_err("held");
+    let HeldError::Held { holder, .. } = &error else { panic!("{error}") };
+    assert_eq!(holder.pid, Some(std::process::id()));
+    assert_eq!(holder.command.as_deref(), command(std::process::id()).as_deref());
+    assert!(error.to_string().contains(&format!("held by process {}", std::process::id())), "{error}");
+    drop(first);
+    MeasuringLock::acquire_at(place.path()).expect("given back");
+}
+
+/// HOST-5: a child started while the lock is held does not inherit it.
+#[test]
+fn the_lock_ends_with_its_holder_and_not_with_the_holders_children() {
+    let place = tempfile::tempdir().expect("a directory");
+    let lock = MeasuringLock::acquire_at(place.path()).expect("nobody holds it");
+    let child = Spawn::new("sleep").argument("1000").start().expect("sleep");
+    drop(lock);
+    MeasuringLock::acquire_at(place.path()).expect("the child does not hold it");
+    drop(child);
+}
+
+/// HOST-5: the kernel gives the lock back when the holder is killed.
+#[test]
+fn a_killed_holder_holds_nothing() {
+    let place = tempfile::tempdir().expect("a directory");
+    let child = Spawn::new("flock").argument(place.path()).arguments(["sleep", "1000"]).start();
+    let Ok(mut child) = child else {
+        println!("skipped: no `flock` program; install util-linux");
+        return;
+    };
+    // Waits until the child has it: a lock of ours in between makes it wait, and ends at once.
+    let holder = loop {
+        match MeasuringLock::acquire_at(place.path()) {
+            Err(HeldError::Held { holder, .. }) => break holder,
+            other => drop(other.expect("a directory that may be read")),
+        }
+        assert_eq!(child.try_wait().expect("own child"), None, "flock runs");
+        std::thread::yield_now();
+    };
+    assert_ne!(holder.pid, Some(std::process::id()));
+    // `flock` has a child of its own that inherits the lock, so the whole family has to go.
+    let family = fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.pid())).unwrap_or_default();
+    child.kill().expect("own child");
+    child.wait(None).expect("own child");
+    for orphan in family.split_whitespace().filter_map(|pid| pid.parse().ok().and_then(rustix::process::Pid::from_raw))
+    {
+        let _ = rustix::process::kill_process(orphan, rustix::process::Signal::KILL);
+    }
+    while let Err(error) = MeasuringLock::acquire_at(place.path()) {
+        assert!(matches!(error, HeldError::Held { .. }), "{error}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_place_that_cannot_be_locked_is_an_error() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("file");
+    fs::write(&file, "").expect("a file");
+    for place in [directory.path().join("nowhere"), file] {
+        let error = MeasuringLock::acquire_at(&place).expect_err("no directory");
+        assert!(matches!(error, HeldError::Unavailable { .. }), "{error}");
+    }
+}
+
+#[test]
+fn the_hosts_own_place_can_be_locked() {
+    // Another measurement may run on this host right now: that is an answer as well.
+    match MeasuringLock::acquire() {
+        Ok(_) | Err(HeldError::Held { .. }) => {}
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn holders_are_found_by_device_and_inode() {
+    let locks = "1: FLOCK  ADVISORY  WRITE 708 00:13:4321 0 EOF\n\
+                 2: FLOCK  ADVISORY  READ 5 00:15:42 0 EOF\n\
+                 3: POSIX  ADVISORY  WRITE 6 00:15:42 0 EOF\n\
+                 4: FLOCK  ADVISORY  WRITE 911 00:15:42 0 EOF\n\
+                 4: -> FLOCK  ADVISORY  WRITE 912 00:15:42 0 EOF\n\
+                 5: FLOCK  ADVISORY  WRITE 0 00:16:1 0 EOF\n\
+                 6: FLOCK  ADVISORY  WRITE -1 00:17:1 0 EOF\n\
+                 broken";
+    for (identity, pid) in
+        [("00:13:4321", Some(708)), ("00:15:42", Some(911)), ("00:16:1", None), ("00:17:1", None), ("00:18:9", None)]
+    {
+        assert_eq!(holder(locks, identity), pid, "{identity}");
+    }
+    let hidden = Holder { pid: None, command: None };
+    assert!(hidden.to_string().contains("another container"));
+}

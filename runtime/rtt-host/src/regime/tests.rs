@@ -1,0 +1,125 @@
+use super::*;
+use proptest::prelude::*;
+
+/// A generator with a printed seed; Marsaglia's xorshift.
+struct Draw(u64);
+
+impl Draw {
+    fn unit(&mut self) -> f64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// Sum of twelve uniform draws: normal enough for noise.
+    fn normal(&mut self) -> f64 {
+        (0..12).map(|_| self.unit()).sum::<f64>() - 6.0
+    }
+
+    /// Readings around `level_ns` with a relative spread.
+    fn around(&mut self, level_ns: f64, spread: f64, count: usize) -> Vec<u64> {
+        (0..count).map(|_| (level_ns * (spread * self.normal()).exp()).round() as u64).collect()
+    }
+}
+
+fn centers(readings: &[u64]) -> Vec<u64> {
+    clusters(readings).levels().iter().map(|level| level.center_ns).collect()
+}
+
+fn near(found: &[u64], expected: &[u64]) -> bool {
+    found.len() == expected.len()
+        && found.iter().zip(expected).all(|(found, level)| found.abs_diff(*level) * 10 <= *level)
+}
+
+#[test]
+fn levels_of_both_known_makes_are_found() {
+    for seed in 1..=20 {
+        let mut draw = Draw(seed * 0x9E37_79B9);
+        let mut first = draw.around(48.0, 0.03, 9);
+        first.extend(draw.around(240.0, 0.08, 91));
+        assert!(near(&centers(&first), &[48, 240]), "seed {seed}: {:?}", clusters(&first));
+        let mut second = draw.around(80.0, 0.02, 30);
+        second.extend(draw.around(135.0, 0.03, 60));
+        second.extend(draw.around(400.0, 0.06, 20));
+        assert!(near(&centers(&second), &[80, 135, 400]), "seed {seed}: {:?}", clusters(&second));
+    }
+}
+
+#[test]
+fn one_level_is_one_regime_however_wide() {
+    let mut more = 0;
+    for seed in 1..=50 {
+        let mut draw = Draw(seed * 0x9E37_79B9);
+        for spread in [0.0, 0.01, 0.1] {
+            more += usize::from(centers(&draw.around(140.0, spread, 200)).len() > 1);
+        }
+    }
+    assert!(more <= 8, "{more} of 150 level sets were split");
+}
+
+#[test]
+fn few_readings_are_not_overread() {
+    for (readings, count) in [
+        (&[][..], 1),
+        (&[48], 1),
+        (&[48, 240], 1),
+        (&[140, 141, 139, 140, 142, 140, 2000], 1),
+        (&[48, 48, 49, 240, 241, 243], 2),
+        (&[7, 7, 7, 7], 1),
+        (&[0, 0, 0], 1),
+        (&[u64::MAX, u64::MAX, 1, 1], 2),
+    ] {
+        assert_eq!(clusters(readings).levels().len(), count, "{readings:?}: {:?}", clusters(readings));
+    }
+}
+
+#[test]
+fn a_trial_between_two_regimes_is_mixed() {
+    let mut draw = Draw(7);
+    let readings: Vec<u64> = draw.around(48.0, 0.03, 40).into_iter().chain(draw.around(240.0, 0.05, 40)).collect();
+    let regimes = clusters(&readings);
+    assert!(regimes.is_mixed(48, 240) && regimes.is_mixed(250, 47));
+    assert!(!regimes.is_mixed(46, 50) && !regimes.is_mixed(230, 260));
+    assert_eq!((regimes.of(0), regimes.of(u64::MAX)), (0, 1));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// HOST-10, for whatever was read: ordered, gapless, complete, and blind to the order of the readings.
+    #[test]
+    fn host_10_regimes_are_ordered_and_hold_every_reading(
+        mut readings in prop::collection::vec(prop_oneof![any::<u64>(), 1_u64..1000, 40_u64..60], 0..80),
+    ) {
+        let regimes = clusters(&readings);
+        let levels = regimes.levels();
+        prop_assert!(!levels.is_empty() && levels.len() <= REGIMES_MAX);
+        prop_assert_eq!(levels.last().map(|level| level.upper_ns), Some(u64::MAX));
+        prop_assert!(levels.windows(2).all(|pair| pair[0].upper_ns < pair[1].upper_ns));
+        prop_assert!(levels.windows(2).all(|pair| pair[0].center_ns <= pair[1].center_ns), "{:?}", levels);
+        let total: f64 = levels.iter().map(|level| level.share).sum();
+        prop_assert!((total - 1.0).abs() < 1e-9, "{:?}", levels);
+        readings.sort_unstable();
+        prop_assert!(readings.windows(2).all(|pair| regimes.of(pair[0]) <= regimes.of(pair[1])));
+        readings.reverse();
+        prop_assert_eq!(clusters(&readings), regimes);
+    }
+
+    /// Two levels that are well apart are told apart, wherever they lie: nothing depends on nanoseconds.
+    #[test]
+    fn levels_are_found_at_any_scale(
+        seed in 1_u64..u64::MAX,
+        fast in 30.0_f64..3000.0,
+        ratio in 1.6_f64..8.0,
+        counts in (8_usize..60, 8_usize..60),
+    ) {
+        let mut draw = Draw(seed);
+        let mut readings = draw.around(fast, 0.02, counts.0);
+        readings.extend(draw.around(fast * ratio, 0.02, counts.1));
+        let regimes = clusters(&readings);
+        prop_assert!(regimes.is_mixed(fast as u64, (fast * ratio) as u64), "{:?}", regimes);
+        let wrong = readings[..counts.0].iter().filter(|ns| regimes.of(**ns) != regimes.of(fast as u64)).count();
+        prop_assert!(regimes.levels().len() > 2 || wrong == 0, "{:?}", regimes);
+    }
+}

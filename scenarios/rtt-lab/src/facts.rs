@@ -1,0 +1,215 @@
+//! What is true of this host for a whole run: placed, measured and named once, before the first trial.
+
+use rtt_host::{
+    Prober, Topology, allowed_cpus, environment, fingerprint, latency_matrix, limits, pin_name, topology, wake_cost,
+};
+use rtt_measure::{AbsentValue, Axis, Kind, Limits, PairLatency, Point, Scale, Value, When, point_of};
+use rtt_profile::{Fingerprint, Knobs, Pin, Preset};
+use rtt_ring::Segment;
+use rtt_units::{CpuId, CpuSet, Nanos};
+use std::collections::BTreeMap;
+
+/// Round trips of one regime probe: one to five milliseconds.
+const PROBE_ROUNDS: u32 = 10_000;
+/// Round trips for each pair of the matrix.
+const MATRIX_ROUNDS: u32 = 20_000;
+
+/// Why the host cannot be measured on.
+#[derive(Debug, thiserror::Error)]
+pub enum FactsError {
+    /// The list of CPUs has none that this process may use.
+    #[error("--cpus {asked}: none of them may be used; allowed here: {allowed}")]
+    Cpus {
+        /// What was asked for.
+        asked: CpuSet,
+        /// What the kernel allows.
+        allowed: CpuSet,
+    },
+    /// The topology cannot be read.
+    #[error(transparent)]
+    Topology(#[from] rtt_host::TopologyError),
+    /// The fingerprint cannot be made.
+    #[error(transparent)]
+    Fingerprint(#[from] rtt_host::FingerprintError),
+}
+
+/// The host.
+pub struct Facts {
+    /// Its topology.
+    pub topology: Topology,
+    /// The CPUs that trials may use.
+    pub allowed: CpuSet,
+    /// Its fingerprint.
+    pub fingerprint: Fingerprint,
+    probers: BTreeMap<(CpuId, CpuId), Prober>,
+}
+
+/// What is measured once, and then read from the log.
+pub struct Measured {
+    /// Round trips between CPU pairs.
+    pub latency_matrix: Vec<PairLatency>,
+    /// Physical limits.
+    pub limits: Limits,
+    /// The untuned knobs.
+    pub default: Knobs,
+}
+
+impl Facts {
+    /// Reads what this host is; trials stay on `cpus` where given.
+    ///
+    /// # Errors
+    /// [`FactsError`] when none of `cpus` may be used or the host does not tell what it is.
+    pub fn read(cpus: Option<&CpuSet>) -> Result<Facts, FactsError> {
+        let here = allowed_cpus();
+        let allowed = cpus.map_or_else(|| here.clone(), |cpus| cpus.intersection(&here));
+        if let Some(asked) = cpus.filter(|_| allowed.is_empty()) {
+            return Err(FactsError::Cpus { asked: asked.clone(), allowed: here });
+        }
+        let (topology, fingerprint) = (topology()?, fingerprint()?);
+        Ok(Facts { topology, allowed, fingerprint, probers: BTreeMap::new() })
+    }
+
+    /// Measures limits, matrix and wake cost: about a second on a small host.
+    pub fn measure(&self) -> Measured {
+        let matrix = latency_matrix(&self.topology, &self.allowed, MATRIX_ROUNDS);
+        let best = limits(&self.topology);
+        let (a, b) = self.pair().unwrap_or((CpuId(0), CpuId(0)));
+        // A host that cannot tell its wake cost gets that of an ordinary virtual machine.
+        let wake = wake_cost(a, b).unwrap_or(Nanos::from_micros(60));
+        let of_pair = matrix.pairs.iter().find(|pair| (pair.a, pair.b) == (a, b)).or(matrix.pairs.first());
+        let limits = Limits {
+            line_round_trip_ns_p50: of_pair.map(|pair| pair.p50.0),
+            line_round_trip_ns_p99: of_pair.map(|pair| pair.p99.0),
+            wake_ns_p50: wake.0,
+            clock_read_ns: best.clock_read.0,
+            memcpy_bytes_per_s: best.cached_copy_bytes_per_s,
+        };
+        let row = |pair: &rtt_host::PairLatency| PairLatency {
+            a: pair.a.0,
+            b: pair.b.0,
+            round_trip_ns_p50: pair.p50.0,
+            round_trip_ns_p99: pair.p99.0,
+        };
+        let latency_matrix = matrix.pairs.iter().map(row).collect();
+        Measured { latency_matrix, limits, default: Knobs::default_for(wake) }
+    }
+
+    /// The first two allowed CPUs; `None` on a host with one.
+    fn pair(&self) -> Option<(CpuId, CpuId)> {
+        let mut cpus = self.allowed.iter();
+        Some((cpus.next()?, cpus.next()?))
+    }
+
+    /// Round trip of one line between the CPUs of producer and consumer, or of the first two where these are not one
+    /// CPU each; `None` on a host with one CPU, or where another thread keeps one of them.
+    pub fn probe_regime(&mut self, producer: &CpuSet, consumer: &CpuSet) -> Option<u64> {
+        let single = |cpus: &CpuSet| cpus.iter().next().filter(|_| cpus.len() == 1);
+        let pair = single(producer).zip(single(consumer)).filter(|(a, b)| a != b).or_else(|| self.pair())?;
+        if !self.probers.contains_key(&pair) {
+            self.probers.insert(pair, Prober::new(pair.0, pair.1).ok()?);
+        }
+        let reading = self.probers.get_mut(&pair)?.probe(PROBE_ROUNDS).ok()?;
+        Some(reading.p50.0)
+    }
+
+    /// Name and value of what may limit a measurement.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        environment()
+    }
+
+    /// Where each pin class of this host puts producer and consumer.
+    pub fn placements(&self) -> BTreeMap<String, [String; 2]> {
+        let placed = self.pins().into_iter().filter_map(|pin| {
+            let placed = self.topology.place(pin, &self.allowed, 1).ok()?;
+            Some((pin_name(pin).to_string(), [placed.producer.to_string(), placed.consumer.to_string()]))
+        });
+        placed.collect()
+    }
+
+    /// The pin classes of this host, `unpinned` among them.
+    pub fn pins(&self) -> Vec<Pin> {
+        self.topology.pin_classes(&self.allowed)
+    }
+
+    /// What this host cannot honour.
+    pub fn absent(&self) -> Vec<AbsentValue> {
+        let classes = self.topology.absent_classes(&self.allowed).into_iter();
+        let mut absent: Vec<AbsentValue> = classes
+            .map(|(pin, reason)| AbsentValue { axis: "pin".into(), value: Some(pin_name(pin).into()), reason })
+            .collect();
+        if let Err(reason) = Segment::huge_pages_available() {
+            absent.push(AbsentValue { axis: "huge_pages".into(), value: None, reason });
+        }
+        absent
+    }
+
+    /// The search space: every knob that this host honours.
+    pub fn axes(&self) -> Vec<Axis> {
+        let pins = self.pins().into_iter().map(|pin| pin_name(pin).to_string());
+        let huge = if Segment::huge_pages_available().is_ok() { vec!["off", "on"] } else { vec!["off"] };
+        vec![
+            powers("ring_bytes", Knobs::RING_BYTES_MIN, Knobs::RING_BYTES_MAX),
+            powers("batch", 1, u64::from(Knobs::BATCH_MAX)),
+            span("window_us", 0, Knobs::WINDOW_US_MAX, None),
+            category("wait", ["spin", "yield", "futex"].map(String::from)),
+            span("spin_us", 0, Knobs::SPIN_US_MAX, Some(["yield", "futex"])),
+            category("pin", pins),
+            category("huge_pages", huge.into_iter().map(String::from)),
+        ]
+    }
+
+    /// The presets on this host.
+    pub fn presets(&self) -> BTreeMap<String, Point> {
+        let pins = self.pins();
+        Preset::ALL.map(|preset| (preset.name().to_string(), point_of(&preset.knobs(&pins)))).into()
+    }
+}
+
+fn axis(name: &str, kind: Kind) -> Axis {
+    Axis { name: name.into(), kind, min: None, max: None, values: Vec::new(), scale: Scale::Linear, when: None }
+}
+
+fn powers(name: &str, min: u64, max: u64) -> Axis {
+    let values = std::iter::successors(Some(min), |value| Some(value * 2)).take_while(|value| *value <= max);
+    let values = values.map(|value| Value::Integer(value as i64)).collect();
+    Axis { min: Some(min as f64), max: Some(max as f64), values, scale: Scale::Log2, ..axis(name, Kind::Integer) }
+}
+
+fn span(name: &str, min: u32, max: u32, when_wait: Option<[&str; 2]>) -> Axis {
+    let when = when_wait.map(|waits| When {
+        axis: "wait".into(),
+        values: waits.map(|wait| Value::Text(wait.into())).to_vec(),
+    });
+    let (min, max) = (Some(f64::from(min)), Some(f64::from(max)));
+    Axis { min, max, scale: Scale::Log1p, when, ..axis(name, Kind::Integer) }
+}
+
+fn category(name: &str, values: impl IntoIterator<Item = String>) -> Axis {
+    Axis { values: values.into_iter().map(Value::Text).collect(), ..axis(name, Kind::Category) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rtt_measure::knobs_of;
+
+    /// Every axis is a knob, and the corners of the space are knobs that an endpoint takes.
+    #[test]
+    fn the_space_is_made_of_knobs() {
+        let facts = Facts::read(None).expect("this host");
+        for pick in [0, usize::MAX] {
+            let value = |axis: &Axis| match axis.values.as_slice() {
+                [] => Value::Integer(if pick == 0 { axis.min } else { axis.max }.expect("a number") as i64),
+                values => values[pick.min(values.len() - 1)].clone(),
+            };
+            let point: Point = facts.axes().iter().map(|axis| (axis.name.clone(), value(axis))).collect();
+            knobs_of(&point).expect("knobs");
+        }
+    }
+
+    #[test]
+    fn cpus_that_may_not_be_used_are_refused() {
+        let far: CpuSet = "8000".parse().expect("a list");
+        assert!(matches!(Facts::read(Some(&far)), Err(FactsError::Cpus { .. })));
+    }
+}

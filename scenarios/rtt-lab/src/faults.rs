@@ -1,0 +1,162 @@
+//! Faults beside a run: a schedule of strikes, each with a proof that it struck.
+//!
+//! A strike is a process of the lab's own that was started, placed and confined before the run, or a pause of the
+//! endpoint by signal. All of them die with the lab, the paused endpoint too (parent-death signal), so that nothing
+//! outlives a crash of it.
+//!
+//! CHAOS-1  Equal plan, seed and length give equal strikes, whatever the knobs: all arms face the same faults.
+//! CHAOS-2  A strike without proof makes the trial void; it is never taken for calm.
+
+use crate::fault_child::Proof;
+use rtt_host::{Child, Spawn};
+use rtt_measure::StrikeProof;
+use rtt_ring::now;
+use rtt_scenario::{FaultKind, FaultSchedule, Strike};
+use rtt_units::{CpuSet, Nanos};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{ChildStdin, ChildStdout, Stdio};
+
+/// Share of a strike that a process must have spent on the CPU, in thousandths, to count as having struck: the
+/// endpoint on the same CPU takes its part.
+const CPU_SHARE_MIN_PERMILLE: u64 = 50;
+
+/// A fault's process, ready for orders.
+struct Striker {
+    _child: Child,
+    orders: ChildStdin,
+    proofs: BufReader<ChildStdout>,
+}
+
+/// The processes of a schedule.
+pub struct Strikers {
+    by_kind: BTreeMap<FaultKind, Striker>,
+}
+
+impl Strikers {
+    /// Starts what `schedule` needs on `cpus`, the endpoint's own, and waits until each is ready.
+    ///
+    /// # Errors
+    /// A text that names the fault and what failed.
+    pub fn start(schedule: &FaultSchedule, cpus: &CpuSet, folder: &Path) -> Result<Strikers, String> {
+        let mut by_kind = BTreeMap::new();
+        let kinds = schedule.strikes.iter().map(|strike| strike.kind);
+        for kind in kinds.filter(|kind| *kind != FaultKind::ConsumerPause) {
+            if !by_kind.contains_key(&kind) {
+                let striker = Striker::start(kind, cpus, folder);
+                by_kind.insert(kind, striker.map_err(|error| format!("fault {}: {error}", kind.name()))?);
+            }
+        }
+        Ok(Strikers { by_kind })
+    }
+
+    /// Carries out `schedule` for a run that began at `start`; what came of each strike.
+    pub fn strike(&mut self, schedule: &FaultSchedule, start: Nanos, endpoint: &Child) -> Vec<StrikeProof> {
+        let mut proofs = Vec::new();
+        for strike in &schedule.strikes {
+            std::thread::sleep(start.saturating_add(strike.at).since(now()).as_duration());
+            let struck = match self.by_kind.get_mut(&strike.kind) {
+                Some(striker) => striker.strike(strike),
+                None => pause(endpoint, strike),
+            };
+            proofs.push(proof_of(strike, start, struck));
+        }
+        proofs
+    }
+}
+
+/// What a strike is known to have done, or why it did not.
+type Struck = Result<(Nanos, Nanos, String), String>;
+
+fn proof_of(strike: &Strike, start: Nanos, struck: Struck) -> StrikeProof {
+    let (struck_at_ns, ended_at_ns, proof) = match struck {
+        Ok((began, ended, proof)) => (Some(began.since(start).0), Some(ended.since(start).0), proof),
+        Err(reason) => (None, None, reason),
+    };
+    StrikeProof {
+        fault: strike.kind.name().into(),
+        at_ns: strike.at.0,
+        duration_ns: strike.duration.0,
+        struck_at_ns,
+        ended_at_ns,
+        proof,
+    }
+}
+
+impl Striker {
+    fn start(kind: FaultKind, cpus: &CpuSet, folder: &Path) -> Result<Striker, String> {
+        let program = std::env::current_exe().map_err(|error| error.to_string())?;
+        let spawn = Spawn::new(program).argument("fault").argument(kind.name()).argument("--folder").argument(folder);
+        let spawn = spawn.cpus(cpus.clone()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = spawn.start().map_err(|error| error.to_string())?;
+        let orders = child.take_stdin().ok_or("no pipe to it")?;
+        let mut proofs = BufReader::new(child.take_stdout().ok_or("no pipe from it")?);
+        let mut ready = String::new();
+        proofs.read_line(&mut ready).map_err(|error| error.to_string())?;
+        if ready.trim() != "ready" {
+            return Err(format!("it did not start, and said `{}`", ready.trim()));
+        }
+        Ok(Striker { _child: child, orders, proofs })
+    }
+
+    /// CHAOS-2: one order, and its proof held against what was ordered.
+    fn strike(&mut self, strike: &Strike) -> Struck {
+        let failed = |error: std::io::Error| format!("it was not carried out: {error}");
+        writeln!(self.orders, "{}", strike.duration.0).map_err(failed)?;
+        let mut line = String::new();
+        self.proofs.read_line(&mut line).map_err(failed)?;
+        let proof: Proof = serde_json::from_str(&line).map_err(|error| format!("no proof came: {error}"))?;
+        let elapsed = proof.ended_ns.saturating_sub(proof.began_ns);
+        let words = format!("{} {}, {} of CPU time", proof.amount, proof.unit, Nanos(proof.cpu_ns));
+        let idle = proof.cpu_ns * 1000 < strike.duration.0 * CPU_SHARE_MIN_PERMILLE
+            && strike.kind != FaultKind::PageCachePressure; // That one waits for the disk.
+        if proof.amount == 0 || elapsed < strike.duration.0 || idle {
+            return Err(format!("it did not strike: {words} in {} of {}", Nanos(elapsed), strike.duration));
+        }
+        Ok((Nanos(proof.began_ns), Nanos(proof.ended_ns), words))
+    }
+}
+
+/// Pauses the endpoint; the kernel's own word at the start and at the end is the proof.
+fn pause(endpoint: &Child, strike: &Strike) -> Struck {
+    endpoint.stop().map_err(|error| error.to_string())?;
+    let asked = now();
+    while endpoint.is_stopped() == Some(false) && now().since(asked) < strike.duration {
+        rustix::thread::sched_yield();
+    }
+    let began = now();
+    std::thread::sleep(asked.saturating_add(strike.duration).since(began).as_duration());
+    let still = endpoint.is_stopped();
+    let continued = endpoint.cont();
+    let ended = now();
+    continued.map_err(|error| error.to_string())?;
+    match still {
+        Some(true) => Ok((began, ended, format!("all threads stopped for {}", ended.since(began)))),
+        Some(false) => Err("the endpoint was not stopped when the pause was over".into()),
+        None => Err("the endpoint ended while it was to be paused".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strike(duration: u64) -> Strike {
+        Strike { kind: FaultKind::ConsumerPause, at: Nanos(0), duration: Nanos(duration) }
+    }
+
+    /// CHAOS-2: a pause of a process that is gone, or that was continued behind our back, is no strike.
+    #[test]
+    fn a_pause_is_proved_by_the_kernel() {
+        let child = Spawn::new("sleep").argument("600").start().expect("sleep");
+        let (began, ended, _) = pause(&child, &strike(2_000_000)).expect("it was paused");
+        assert!(ended.since(began).0 > 0);
+        assert_eq!(child.is_stopped(), Some(false), "it runs on");
+        child.kill().expect("killed");
+        let mut child = child;
+        child.wait(None).expect("reaped");
+        let proof = proof_of(&strike(1000), Nanos(0), pause(&child, &strike(1000)));
+        assert_eq!(proof.struck_at_ns, None, "{}", proof.proof);
+    }
+}

@@ -1,0 +1,248 @@
+//! The load generator: sends what is due when it is due, and says how late it was and why.
+//!
+//! One thread drives all senders of a run, each on a ring of its own. It paces itself by spinning, or by giving the
+//! CPU away where it shares its only CPU with the endpoint: a timer would wake it later than most messages take.
+//!
+//! LAB-3  Latency counts from the intended send time. Lateness that a full ring caused is latency and carries over
+//!        to the messages behind it: b(i) = min(attempt(i) - intended(i), b(i-1) + blocked(i-1)). The rest is the
+//!        generator's own lag: the second stamp, attempt(i) - b(i), leaves it out.
+
+use crate::arrivals::{Arrivals, Due};
+use rtt_ring::{Consumer, Producer, ReserveError, WaitError, WaitOutcome, WaitStrategy, now};
+use rtt_runtime::Stamp;
+use rtt_runtime::telemetry::SlicedHistogram;
+use rtt_units::Nanos;
+
+/// How long an endpoint may take nothing before the run is given up.
+const PATIENCE: Nanos = Nanos(5_000_000_000);
+
+/// What one generator did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Messages published.
+    pub messages: u64,
+    /// Times that a full ring made it wait.
+    pub blocked: u64,
+}
+
+/// Why a generator stopped early.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerateError {
+    /// The endpoint takes nothing any more.
+    #[error("the endpoint took nothing for {PATIENCE}")]
+    Stuck,
+    /// The endpoint is gone or broke the ring.
+    #[error("after {messages} messages: {reason}")]
+    Endpoint {
+        /// Messages sent until then.
+        messages: u64,
+        /// What the ring says.
+        reason: String,
+    },
+}
+
+/// How a generator passes the time until the next message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// Spin.
+    Spin,
+    /// Give the CPU away: the endpoint is on the same one.
+    Yield,
+}
+
+impl Pace {
+    #[inline]
+    fn pass(self) {
+        match self {
+            Pace::Spin => std::hint::spin_loop(),
+            Pace::Yield => rustix::thread::sched_yield(),
+        }
+    }
+}
+
+/// What a generator needs of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    /// When the first message is due.
+    pub start: Nanos,
+    /// How long messages are due.
+    pub length: Nanos,
+    /// Most messages published at once: the producer's batch.
+    pub batch: u32,
+    /// What to do while a ring is full: the producer's wait.
+    pub wait: WaitStrategy,
+    /// What to do until the next message is due.
+    pub pace: Pace,
+}
+
+/// Sends what `arrivals` hold until the run's end, then closes the rings.
+///
+/// # Errors
+/// [`GenerateError`] when the endpoint stops taking messages.
+pub fn open_loop(run: Run, mut arrivals: Arrivals, mut rings: Vec<Producer>) -> Result<Sent, GenerateError> {
+    let mut sent = Sent::default();
+    let mut sequence = vec![0_u64; rings.len()];
+    let mut excuse = Excuse::default();
+    let mut due = arrivals.next_due();
+    while due.at < run.length {
+        let intended = run.start.saturating_add(due.at);
+        while now() < intended {
+            run.pace.pass();
+        }
+        let mut staged = 0;
+        // Whatever else has become due goes out with it, up to a batch.
+        while staged < run.batch && due.at < run.length {
+            let intended = run.start.saturating_add(due.at);
+            let attempt = now();
+            if attempt < intended {
+                break;
+            }
+            let stamp = Stamp {
+                intended,
+                excused: excuse.start(intended, attempt),
+                sequence: sequence[due.ring as usize],
+            };
+            let blocked = send(&mut rings[due.ring as usize], due, stamp, run.wait, &mut sent)?;
+            excuse.blocked = blocked;
+            sequence[due.ring as usize] += 1;
+            staged += 1;
+            due = arrivals.next_due();
+        }
+        for ring in &mut rings {
+            ring.publish();
+        }
+    }
+    Ok(sent)
+}
+
+/// LAB-3: what a full ring excuses.
+#[derive(Clone, Copy, Debug, Default)]
+struct Excuse {
+    /// b(i-1)
+    carried: Nanos,
+    /// blocked(i-1)
+    blocked: Nanos,
+}
+
+impl Excuse {
+    /// attempt(i) - b(i), and moves on to i.
+    #[inline]
+    fn start(&mut self, intended: Nanos, attempt: Nanos) -> Nanos {
+        self.carried = attempt.since(intended).min(self.carried.saturating_add(self.blocked));
+        self.blocked = Nanos(0);
+        attempt.since(self.carried)
+    }
+}
+
+/// Stages one message, waiting for room; how long that took.
+#[inline]
+fn send(
+    ring: &mut Producer,
+    due: Due,
+    stamp: Stamp,
+    wait: WaitStrategy,
+    sent: &mut Sent,
+) -> Result<Nanos, GenerateError> {
+    let mut blocked = Nanos(0);
+    loop {
+        match ring.reserve(due.bytes as usize) {
+            Ok(mut grant) => {
+                stamp.write(&mut grant);
+                grant.commit();
+                sent.messages += 1;
+                return Ok(blocked);
+            }
+            Err(ReserveError::Full { .. }) => {
+                let began = now();
+                sent.blocked += 1;
+                let waited = ring.wait_space(due.bytes as usize, wait, Some(began.saturating_add(PATIENCE)));
+                match waited {
+                    Ok(waited) if waited.outcome == WaitOutcome::Ready => {}
+                    Ok(_) => return Err(GenerateError::Stuck),
+                    Err(error) => return Err(lost(sent.messages, &error)),
+                }
+                blocked = blocked.saturating_add(now().since(began));
+            }
+            Err(error) => return Err(lost(sent.messages, &error)),
+        }
+    }
+}
+
+fn lost(messages: u64, error: &dyn std::error::Error) -> GenerateError {
+    GenerateError::Endpoint { messages, reason: error.to_string() }
+}
+
+/// Sends one message at a time and waits for its reply until the run's end; the round trips, timed here.
+///
+/// # Errors
+/// [`GenerateError`] when a reply does not come.
+pub fn closed_loop(
+    run: Run,
+    mut arrivals: Arrivals,
+    mut ring: Producer,
+    mut replies: Consumer,
+) -> Result<(Sent, SlicedHistogram), GenerateError> {
+    let mut sent = Sent::default();
+    let mut round_trips = SlicedHistogram::new(run.start, run.length);
+    let mut buffer = [0_u8; 8 << 10];
+    while now() < run.start {
+        run.pace.pass();
+    }
+    loop {
+        let began = now();
+        if began.since(run.start) >= run.length {
+            return Ok((sent, round_trips));
+        }
+        let due = arrivals.next_due();
+        let stamp = Stamp { intended: began, excused: began, sequence: sent.messages };
+        send(&mut ring, due, stamp, run.wait, &mut sent)?;
+        ring.publish();
+        loop {
+            match replies.read(&mut buffer) {
+                Ok(Some(_)) => break,
+                Ok(None) => {}
+                Err(error) => return Err(lost(sent.messages, &error)),
+            }
+            match replies.wait(run.wait, Some(began.saturating_add(PATIENCE))) {
+                Ok(waited) if waited.outcome == WaitOutcome::TimedOut => return Err(GenerateError::Stuck),
+                Ok(_) => {}
+                Err(WaitError::Closed) => return Err(lost(sent.messages, &WaitError::Closed)),
+                Err(error) => return Err(lost(sent.messages, &error)),
+            }
+        }
+        replies.release();
+        round_trips.record(began, now().since(began));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each row: intended, attempt, blocked while sending; the excused stamp expected.
+    fn check(rows: &[(u64, u64, u64, u64)]) {
+        let mut excuse = Excuse::default();
+        for &(intended, attempt, blocked, excused) in rows {
+            assert_eq!(excuse.start(Nanos(intended), Nanos(attempt)), Nanos(excused), "intended {intended}");
+            excuse.blocked = Nanos(blocked);
+        }
+    }
+
+    /// LAB-3: the message behind a full ring is late because of it, and so is each one until the lateness is made up.
+    #[test]
+    fn lateness_behind_a_full_ring_is_latency() {
+        check(&[(100, 100, 50, 100), (110, 150, 0, 110), (120, 151, 0, 120), (160, 160, 0, 160), (170, 175, 0, 175)]);
+    }
+
+    /// LAB-3: a generator that overslept while the ring was never full excuses nothing.
+    #[test]
+    fn lateness_of_the_generator_itself_is_lag() {
+        check(&[(100, 100, 0, 100), (110, 5000, 0, 5000), (120, 5001, 0, 5001)]);
+    }
+
+    /// LAB-3: only the part that blocking explains is excused.
+    #[test]
+    fn lag_behind_a_block_is_told_apart() {
+        check(&[(100, 100, 30, 100), (110, 200, 0, 170), (120, 205, 0, 175), (300, 300, 0, 300)]);
+    }
+}

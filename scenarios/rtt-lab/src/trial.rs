@@ -1,0 +1,406 @@
+//! One trial: a fresh endpoint process, the generator, the faults, and what came of it.
+//!
+//! LAB-4  A run is a result only when it settled, its generator kept its schedule, every fault struck, and the knobs
+//!        that the endpoint read back are those that were asked for. Anything else says why it is none.
+//! LAB-5  The 99th percentile from the intended time and the one with the generator's lag taken out differ by at most
+//!        a tenth, else the run is void.
+
+use crate::arrivals::Arrivals;
+use crate::facts::Facts;
+use crate::faults::Strikers;
+use crate::generator::{self, Pace, Run, Sent};
+use crate::settle::warm_up;
+use hdrhistogram::Histogram;
+use rtt_host::{Child, Placement, ProcessCost, Spawn};
+use rtt_measure::{
+    CounterReading, Interference, Quantiles, RegimeProbe, StrikeProof, Verdict, decode_histogram, encode_histogram,
+    quantiles,
+};
+use rtt_profile::Knobs;
+use rtt_ring::now;
+use rtt_runtime::control::{Configure, Report};
+use rtt_runtime::telemetry::{SLICES, SlicedHistogram};
+use rtt_runtime::{Client, wait_strategy};
+use rtt_scenario::{Arrival, FaultPlan, Scenario};
+use rtt_units::{CpuSet, Nanos, Rate};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+/// From the request to start until the first message is due: the loop touches its histograms in it.
+const LEAD: Nanos = Nanos(40_000_000);
+/// How long an endpoint may take for an answer beyond the run itself.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Most that the two 99th percentiles may differ, as a share of the smaller.
+const LAG_MAX: f64 = 0.10;
+
+/// What is run.
+pub struct Trial<'a> {
+    /// The endpoint's executable.
+    pub endpoint: &'a Path,
+    /// The scenario.
+    pub scenario: &'a Scenario,
+    /// Messages per second in an open loop; `None` floods, or is a closed loop.
+    pub rate: Option<Rate>,
+    /// The knobs.
+    pub knobs: &'a Knobs,
+    /// Seed of arrivals, sizes and faults.
+    pub seed: u64,
+    /// How long messages are due.
+    pub length: Nanos,
+    /// Fewest samples of a result.
+    pub samples_min: u64,
+    /// Faults beside it.
+    pub faults: Option<&'a FaultPlan>,
+    /// Folder for the faults' nameless files.
+    pub folder: &'a Path,
+}
+
+/// What came of it; the record's fields but for its identity.
+#[derive(Debug)]
+pub struct Outcome {
+    /// How it ended.
+    pub verdict: Verdict,
+    /// Why it is no result.
+    pub reason: Option<String>,
+    /// Knobs as read back.
+    pub readback: Option<Knobs>,
+    /// CPUs of producer and consumer as read back.
+    pub cpus: Option<[String; 2]>,
+    /// Bytes of a page of the rings.
+    pub page_bytes: Option<u64>,
+    /// Latencies after warm-up.
+    pub quantiles: Option<Quantiles>,
+    /// 99th percentile without the generator's lag.
+    pub lag_free_p99_ns: Option<u64>,
+    /// Latencies after warm-up, whole.
+    pub histogram: Option<String>,
+    /// Medians of the slices.
+    pub slices_ns_p50: Vec<u64>,
+    /// Slices of warm-up.
+    pub warm_up_slices: u32,
+    /// Messages per second that were handled.
+    pub achieved_per_s: u64,
+    /// Messages sent.
+    pub sent: u64,
+    /// Times that a full ring made the generator wait.
+    pub blocked: u64,
+    /// The endpoint's report.
+    pub report: Option<Report>,
+    /// Memory of the endpoint in bytes.
+    pub memory_bytes: u64,
+    /// The rest of the machine.
+    pub interference: Interference,
+    /// Probes around the run.
+    pub regime: Option<RegimeProbe>,
+    /// Faults.
+    pub strikes: Vec<StrikeProof>,
+}
+
+/// A run that broke off.
+struct Broken(String);
+
+impl<E: std::error::Error> From<E> for Broken {
+    fn from(error: E) -> Broken {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(inner) = cause {
+            text = format!("{text}: {inner}");
+            cause = inner.source();
+        }
+        Broken(text)
+    }
+}
+
+/// What a run leaves, before it is judged.
+struct Ran {
+    placed: Placement,
+    producer_cpus: CpuSet,
+    ready: rtt_runtime::control::Ready,
+    sent: Sent,
+    round_trips: Option<SlicedHistogram>,
+    report: Report,
+    start: Nanos,
+    memory_bytes: u64,
+    strikes: Vec<StrikeProof>,
+}
+
+/// Runs `trial` once.
+pub fn run(facts: &mut Facts, trial: &Trial) -> Outcome {
+    let placed = facts.topology.place(trial.knobs.pin, &facts.allowed, 1);
+    let (producer, consumer) = placed.map_or_else(
+        |_| (facts.allowed.clone(), facts.allowed.clone()),
+        |placed| (placed.producer, placed.consumer),
+    );
+    let before_ns = facts.probe_regime(&producer, &consumer);
+    let before = rtt_host::Interference::read();
+    let ran = drive(facts, trial);
+    let interference = before.and_then(|before| Ok(rtt_host::Interference::read()?.since(&before)));
+    let after_ns = facts.probe_regime(&producer, &consumer);
+    let regime = before_ns.zip(after_ns).map(|(before_ns, after_ns)| RegimeProbe { before_ns, after_ns });
+    let micros = |span: Nanos| span.0 / 1_000;
+    let interference = interference.map_or_else(
+        |_| Interference::default(),
+        |seen| Interference {
+            steal_us: micros(seen.steal),
+            psi_cpu_us: seen.cpu_pressure.map(micros),
+            psi_memory_us: seen.memory_pressure.map(micros),
+            psi_io_us: seen.io_pressure.map(micros),
+        },
+    );
+    match ran {
+        Ok(ran) => Outcome { interference, regime, ..judge(trial, ran) },
+        Err(Broken(reason)) => Outcome { interference, regime, ..crashed(reason) },
+    }
+}
+
+fn crashed(reason: String) -> Outcome {
+    Outcome {
+        verdict: Verdict::Crashed,
+        reason: Some(reason),
+        readback: None,
+        cpus: None,
+        page_bytes: None,
+        quantiles: None,
+        lag_free_p99_ns: None,
+        histogram: None,
+        slices_ns_p50: Vec::new(),
+        warm_up_slices: 0,
+        achieved_per_s: 0,
+        sent: 0,
+        blocked: 0,
+        report: None,
+        memory_bytes: 0,
+        interference: Interference::default(),
+        regime: None,
+        strikes: Vec::new(),
+    }
+}
+
+/// An endpoint that was started for one trial.
+struct Started {
+    child: Child,
+    client: Client,
+}
+
+fn start_endpoint(trial: &Trial, allowed: &CpuSet) -> Result<Started, Broken> {
+    let (ours, theirs) = UnixStream::pair()?;
+    let child = Spawn::new(trial.endpoint)
+        .argument("--control-on-stdin")
+        .cpus(allowed.clone())
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .start()?;
+    ours.set_read_timeout(Some(trial.length.as_duration() + PATIENCE))?;
+    let mut client = Client::new(ours);
+    client.hello()?;
+    Ok(Started { child, client })
+}
+
+fn drive(facts: &Facts, trial: &Trial) -> Result<Ran, Broken> {
+    let workload = &trial.scenario.workload;
+    let placed = facts.topology.place(trial.knobs.pin, &facts.allowed, 1)?;
+    let Started { mut child, mut client } = start_endpoint(trial, &facts.allowed)?;
+    let ready = client.configure(Configure {
+        knobs: Some(trial.knobs.clone()),
+        rings: workload.producers,
+        reply: workload.reply,
+        cpus: Some(placed.consumer.to_string()),
+    })?;
+    let pidfd = || child.pidfd().try_clone_to_owned();
+    let mut rings = Vec::new();
+    for ring in 0..workload.producers {
+        rings.push(client.attach_producer(ring, Some(pidfd()?))?);
+    }
+    let replies = if workload.reply { Some(client.attach_replies(0, Some(pidfd()?))?) } else { None };
+    let schedule = trial.faults.map(|plan| plan.draw(trial.seed, trial.length));
+    let strikers = schedule.as_ref().map(|schedule| {
+        Strikers::start(schedule, &placed.consumer, trial.folder).map(|strikers| (strikers, schedule))
+    });
+    let mut strikers = strikers.transpose().map_err(Broken)?;
+    let start = now().saturating_add(LEAD);
+    client.start(start, trial.length)?;
+    let shared_cpu = placed.producer.len() == 1 && placed.producer == placed.consumer || facts.allowed.len() == 1;
+    let run = Run {
+        start,
+        length: trial.length,
+        batch: trial.knobs.batch,
+        wait: wait_strategy(trial.knobs),
+        pace: if shared_cpu { Pace::Yield } else { Pace::Spin },
+    };
+    let arrivals = Arrivals::new(workload, trial.rate, trial.seed);
+    let closed = workload.arrival == Arrival::ClosedLoop;
+    let cpus = placed.producer.clone();
+    let (generated, strikes) = std::thread::scope(|scope| {
+        let generate = move || -> Result<(CpuSet, Sent, Option<SlicedHistogram>), Broken> {
+            let pinned = rtt_host::pin_thread(&cpus)?;
+            match (closed, replies, rings) {
+                (true, Some(replies), mut rings) if rings.len() == 1 => {
+                    let ring = rings.remove(0);
+                    let (sent, round_trips) = generator::closed_loop(run, arrivals, ring, replies)?;
+                    Ok((pinned, sent, Some(round_trips)))
+                }
+                (true, ..) => Err(Broken("a closed loop needs one ring and its replies".into())),
+                (false, _, rings) => Ok((pinned, generator::open_loop(run, arrivals, rings)?, None)),
+            }
+        };
+        let thread = std::thread::Builder::new().name("rtt-generator".into()).spawn_scoped(scope, generate);
+        let strikes = strikers.as_mut().map(|(strikers, schedule)| strikers.strike(schedule, start, &child));
+        let joined = thread.map(|thread| thread.join());
+        (joined, strikes.unwrap_or_default())
+    });
+    let generated = generated?.map_err(|_| Broken("the generator panicked".into()))?;
+    let (producer_cpus, sent, round_trips) = generated.map_err(|broken| ended_early(&mut child, broken))?;
+    let memory_bytes = ProcessCost::read(child.pid()).map_or(0, |cost| cost.resident.0);
+    let report = client.finish().map_err(|error| ended_early(&mut child, error.into()))?;
+    Ok(Ran { placed, producer_cpus, ready, sent, round_trips, report, start, memory_bytes, strikes })
+}
+
+/// Adds how the endpoint ended, where it did.
+fn ended_early(child: &mut Child, broken: Broken) -> Broken {
+    match child.wait(Some(Nanos::from_millis(200))) {
+        Ok(ended) => Broken(format!("{}; the endpoint ended with {ended:?}", broken.0)),
+        Err(_) => broken,
+    }
+}
+
+fn decoded(slices: &[String]) -> Result<Vec<Histogram<u64>>, String> {
+    slices.iter().map(|slice| decode_histogram(slice).map_err(|error| error.to_string())).collect()
+}
+
+fn merged(slices: &[Histogram<u64>]) -> Histogram<u64> {
+    let mut whole = Histogram::new(3).expect("three digits");
+    for slice in slices {
+        whole.add(slice).expect("the sum resizes");
+    }
+    whole
+}
+
+/// Slices that a strike, or the slice after it, falls into: they are not judged for steadiness.
+fn struck_slices(strikes: &[StrikeProof], length: Nanos) -> [bool; SLICES] {
+    let slice = (length.0 / SLICES as u64).max(1);
+    let mut struck = [false; SLICES];
+    for strike in strikes {
+        let from = strike.struck_at_ns.unwrap_or(strike.at_ns) / slice;
+        let to = strike.ended_at_ns.unwrap_or(strike.at_ns + strike.duration_ns) / slice + 1;
+        for index in from..=to.min(SLICES as u64 - 1) {
+            if let Some(slot) = struck.get_mut(index as usize) {
+                *slot = true;
+            }
+        }
+    }
+    struck
+}
+
+/// LAB-4
+fn judge(trial: &Trial, ran: Ran) -> Outcome {
+    let latencies = match &ran.round_trips {
+        Some(round_trips) => Ok(round_trips.slices().collect()),
+        None => decoded(&ran.report.latencies),
+    };
+    let lag_free = match &ran.round_trips {
+        Some(_) => Ok(Vec::new()),
+        None => decoded(&ran.report.lag_free),
+    };
+    let (latencies, lag_free) = match (latencies, lag_free) {
+        (Ok(latencies), Ok(lag_free)) if latencies.len() == SLICES => (latencies, lag_free),
+        (Ok(latencies), Ok(_)) => return crashed(format!("{} slices came, expected {SLICES}", latencies.len())),
+        (Err(error), _) | (_, Err(error)) => return crashed(format!("the endpoint's report: {error}")),
+    };
+    let struck = struck_slices(&ran.strikes, trial.length);
+    let judged = latencies.iter().zip(struck);
+    let medians: Vec<Option<u64>> =
+        judged.map(|(slice, struck)| (!slice.is_empty() && !struck).then(|| slice.value_at_quantile(0.5))).collect();
+    let settled = warm_up(&medians);
+    let skipped = *settled.as_ref().unwrap_or(&0);
+    let whole = merged(&latencies[skipped..]);
+    let result = quantiles(&whole);
+    let lag_free = (!lag_free.is_empty()).then(|| merged(&lag_free[skipped..]).value_at_quantile(0.99));
+    let (verdict, reason) = verdict(trial, &ran, &result, lag_free, settled.err());
+    let handled_for = Nanos(ran.report.last_handled_ns).since(ran.start);
+    Outcome {
+        verdict,
+        reason,
+        readback: Some(ran.ready.knobs.clone()),
+        cpus: Some([ran.producer_cpus.to_string(), ran.ready.cpus.clone()]),
+        page_bytes: Some(ran.ready.page_bytes),
+        quantiles: (!whole.is_empty()).then_some(result),
+        lag_free_p99_ns: lag_free,
+        histogram: (!whole.is_empty()).then(|| encode_histogram(&whole)),
+        slices_ns_p50: latencies.iter().map(|slice| slice.value_at_quantile(0.5)).collect(),
+        warm_up_slices: skipped as u32,
+        achieved_per_s: Rate::of(ran.report.handled, handled_for).0,
+        sent: ran.sent.messages,
+        blocked: ran.sent.blocked,
+        memory_bytes: ran.memory_bytes,
+        strikes: ran.strikes,
+        report: Some(ran.report),
+        ..crashed(String::new())
+    }
+}
+
+/// LAB-4 and LAB-5: the first of these that holds.
+fn verdict(
+    trial: &Trial,
+    ran: &Ran,
+    result: &Quantiles,
+    lag_free_p99: Option<u64>,
+    unsettled: Option<String>,
+) -> (Verdict, Option<String>) {
+    let no = |verdict, reason: String| (verdict, Some(reason));
+    if ran.report.end != "closed" {
+        return no(Verdict::Crashed, format!("the endpoint's loop ended: {}", ran.report.end));
+    }
+    if ran.ready.knobs != *trial.knobs {
+        return no(Verdict::Void, format!("the endpoint read back other knobs: {:?}", ran.ready.knobs));
+    }
+    if ran.ready.cpus != ran.placed.consumer.to_string() {
+        return no(Verdict::Void, format!("the endpoint ran on CPUs {}, not {}", ran.ready.cpus, ran.placed.consumer));
+    }
+    if let Some(missed) = ran.strikes.iter().find(|strike| strike.struck_at_ns.is_none()) {
+        return no(Verdict::Void, format!("fault {} did not strike: {}", missed.fault, missed.proof)); // CHAOS-2
+    }
+    if let Some(free) = lag_free_p99.filter(|&free| lags(result.p99, free)) {
+        let words = format!(
+            "the generator fell behind its schedule: p99 is {}, {} without its own lag",
+            Nanos(result.p99),
+            Nanos(free)
+        );
+        return no(Verdict::Void, words);
+    }
+    if result.n < trial.samples_min {
+        return no(Verdict::Void, format!("{} samples, expected at least {}", result.n, trial.samples_min));
+    }
+    match unsettled {
+        Some(reason) => no(Verdict::NeverSettled, reason),
+        None => (Verdict::Settled, None),
+    }
+}
+
+/// LAB-5
+fn lags(p99: u64, lag_free_p99: u64) -> bool {
+    p99.abs_diff(lag_free_p99) as f64 > p99.min(lag_free_p99) as f64 * LAG_MAX
+}
+
+/// The endpoint's counters as records have them.
+pub fn counters(report: &Report) -> Vec<CounterReading> {
+    let reading = |counter: &rtt_runtime::control::Counter| CounterReading {
+        name: counter.name.clone(),
+        value: counter.value,
+        absent: counter.absent.clone(),
+    };
+    report.counters.iter().map(reading).collect()
+}
+
+/// Measures how many messages of `scenario` the endpoint handles in a second: the lowest of five short floods, so that
+/// a share of it can be kept up in the host's slower moments too. `None` where no flood came through.
+pub fn capacity(facts: &mut Facts, trial: &Trial) -> Option<Rate> {
+    let flood = Trial { rate: None, length: Nanos::from_millis(100), samples_min: 1, faults: None, ..*trial };
+    let rates = (0..5).filter_map(|_| {
+        let ran = drive(facts, &flood).ok()?;
+        let handled_for = Nanos(ran.report.last_handled_ns).since(ran.start);
+        Some(Rate::of(ran.report.handled, handled_for)).filter(|rate| rate.0 > 0)
+    });
+    rates.min()
+}

@@ -1,0 +1,311 @@
+//! What is believed about a problem after some measurements: one Gaussian process for the logarithm of the
+//! objective, one for each constraint, and what follows from them: which point to try, which to recommend.
+//!
+//! TUNER-4  Recommended is the evaluated point of least posterior mean among those that are feasible with 95 %, never
+//!          the lowest observation as such.
+
+use crate::gaussian_process::{Data, GaussianProcess, Parameters};
+use crate::space::{Key, Site, Space};
+use rtt_measure::{Constraint, Interval};
+use rtt_units::SplitMix64;
+use std::collections::BTreeSet;
+
+/// A point that is this likely to keep every constraint may be recommended.
+const FEASIBLE: f64 = 0.95;
+/// Prior of the noise of one measurement, as a standard deviation of ln(objective).
+const NOISE: f64 = 0.08;
+/// Prior of the noise of a transformed constraint.
+const CONSTRAINT_NOISE: f64 = 0.03;
+/// Looks of the climb for parameters, from scratch and from those of the measurement before.
+const LOOKS: (u64, u64) = (60, 16);
+/// Measurements after which the parameters are found from scratch again.
+const AFRESH: usize = 10;
+/// Half the width of a 95 % interval in standard deviations.
+const Z95: f64 = 1.96;
+
+/// One measured site.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Told {
+    pub(crate) site: Site,
+    /// Logarithm of the objective; absent where a run gave no result.
+    pub(crate) log_objective: Option<f64>,
+    /// Values of the constraints in the problem's order; absent where an answer was silent.
+    pub(crate) constraints: Vec<Option<f64>>,
+}
+
+impl Told {
+    /// Whether there is an objective and every constraint that was told is kept.
+    pub(crate) fn feasible(&self, constraints: &[Constraint]) -> bool {
+        let kept = |(value, limit): (&Option<f64>, &Constraint)| value.is_none_or(|value| value <= limit.max);
+        self.log_objective.is_some() && self.constraints.iter().zip(constraints).all(kept)
+    }
+}
+
+/// Parameters of an earlier fit, to start the next from.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Warm {
+    objective: Option<Parameters>,
+    constraints: Vec<Option<Parameters>>,
+    fits: usize,
+}
+
+/// The beliefs.
+#[derive(Debug)]
+pub(crate) struct Model<'a> {
+    space: &'a Space,
+    objective: GaussianProcess,
+    constraints: Vec<GaussianProcess>,
+    /// Index in what was told, features, posterior mean and chance of being feasible.
+    evaluated: Vec<Evaluated>,
+    known: BTreeSet<Key>,
+}
+
+#[derive(Debug)]
+struct Evaluated {
+    index: usize,
+    site: Site,
+    mean: f64,
+    sd: f64,
+    feasible: f64,
+}
+
+/// A constraint's value as the model sees it: at most 0 where it is kept, on a logarithmic scale where values can span
+/// orders of magnitude. Bounded, since a point that is far off says no more than one that is off.
+fn transformed(value: f64, limit: f64, spread: f64) -> f64 {
+    if limit > 0.0 && value >= 0.0 {
+        let floor = 0.01 * limit;
+        ((value + floor) / (limit + floor)).ln().clamp(-3.0, 3.0)
+    } else if limit == 0.0 && value >= 0.0 {
+        if value > 0.0 { 1.0 } else { -1.0 }
+    } else {
+        ((value - limit) / spread).clamp(-3.0, 3.0)
+    }
+}
+
+fn normal_density(z: f64) -> f64 {
+    (-0.5 * z * z).exp() / std::f64::consts::TAU.sqrt()
+}
+
+/// Share of a standard normal variable below `z`. Source: Abramowitz and Stegun 1964, 26.2.17; error below 1e-7.
+pub(crate) fn normal_below(z: f64) -> f64 {
+    let t = 1.0 / (1.0 + 0.231_641_9 * z.abs());
+    let series = t
+        * (0.319_381_530 + t * (-0.356_563_782 + t * (1.781_477_937 + t * (-1.821_255_978 + t * 1.330_274_429))));
+    let tail = series * normal_density(z);
+    if z > 0.0 { 1.0 - tail } else { tail }
+}
+
+/// Expected improvement below `best` of a normal belief, on the log scale; far below, its asymptote keeps the order.
+fn log_expected_improvement(mean: f64, sd: f64, best: f64) -> f64 {
+    let z = (best - mean) / sd;
+    if z > -5.0 {
+        (sd * (normal_density(z) + z * normal_below(z)).max(1e-300)).ln()
+    } else {
+        sd.ln() - 0.5 * z * z - 2.0 * z.abs().ln() - 0.918_938_533
+    }
+}
+
+impl<'a> Model<'a> {
+    /// Fits to what was told; `None` while fewer than two sites gave a result.
+    pub(crate) fn fit(space: &'a Space, limits: &[Constraint], told: &[Told], warm: &mut Warm) -> Option<Model<'a>> {
+        let afresh = warm.fits % AFRESH == 0;
+        warm.fits += 1;
+        warm.constraints.resize(limits.len() + 1, None);
+        let looks = if afresh { LOOKS.0 } else { LOOKS.1 };
+        let process = |rows: Vec<(&Site, f64)>, noise, warm: &mut Option<Parameters>| {
+            let features = rows.iter().map(|(site, _)| space.features(site)).collect();
+            let data = Data::new(features, space.classes(), rows.iter().map(|row| row.1).collect(), noise);
+            let start = warm.as_ref().filter(|_| !afresh);
+            let fitted = GaussianProcess::fit(data, start, looks)?;
+            *warm = Some(fitted.parameters().clone());
+            Some(fitted)
+        };
+        let results = told.iter().filter_map(|told| told.log_objective);
+        let worst = results.reduce(f64::max)?;
+        // A site without a result is as bad as the worst that was seen: the model must not think well of it.
+        let rows = told.iter().map(|told| (&told.site, told.log_objective.unwrap_or(worst))).collect();
+        let objective = process(rows, NOISE, &mut warm.objective)?;
+        let mut constraints = Vec::new();
+        for (index, limit) in limits.iter().enumerate() {
+            let values: Vec<(&Site, f64)> =
+                told.iter().filter_map(|told| Some((&told.site, told.constraints[index]?))).collect();
+            let spread = values.iter().map(|(_, value)| (value - limit.max).abs()).fold(1e-12, f64::max);
+            let rows: Vec<(&Site, f64)> =
+                values.into_iter().map(|(site, value)| (site, transformed(value, limit.max, spread))).collect();
+            // Where all keep it clearly there is nothing to learn.
+            if rows.iter().any(|row| row.1 > -0.5) {
+                constraints.extend(process(rows, CONSTRAINT_NOISE, &mut warm.constraints[index]));
+            }
+        }
+        if told.iter().any(|told| told.log_objective.is_none()) {
+            let rows = told.iter().map(|told| (&told.site, if told.log_objective.is_none() { 1.0 } else { -1.0 }));
+            constraints.extend(process(rows.collect(), 0.2, &mut warm.constraints[limits.len()]));
+        }
+        let mut model = Model { space, objective, constraints, evaluated: Vec::new(), known: BTreeSet::new() };
+        model.evaluated = told
+            .iter()
+            .enumerate()
+            .map(|(index, told)| {
+                let (mean, sd, mut feasible) = model.believe(&told.site);
+                if told.log_objective.is_none() {
+                    feasible = 0.0;
+                }
+                Evaluated { index, site: told.site.clone(), mean, sd, feasible }
+            })
+            .collect();
+        model.known = told.iter().map(|told| Space::key(&told.site)).collect();
+        Some(model)
+    }
+
+    /// Mean and standard deviation of the log objective without noise, and the chance of being feasible.
+    fn believe(&self, site: &Site) -> (f64, f64, f64) {
+        let features = self.space.features(site);
+        let (mean, sd) = self.objective.predict(&features);
+        let kept = |process: &GaussianProcess| {
+            let (mean, sd) = process.predict(&features);
+            normal_below(-mean / sd)
+        };
+        (mean, sd, self.constraints.iter().map(kept).product())
+    }
+
+    /// Standard deviation of the noise of ln(objective).
+    pub(crate) fn noise_sd(&self) -> f64 {
+        self.objective.noise_sd()
+    }
+
+    /// Whether what was told at `index` is believed feasible with 95 %.
+    pub(crate) fn feasible(&self, index: usize) -> bool {
+        self.evaluated[index].feasible >= FEASIBLE
+    }
+
+    /// Belief about what was told at `index`, with a 95 % interval, as an objective.
+    pub(crate) fn posterior(&self, index: usize) -> Interval {
+        let Evaluated { mean, sd, .. } = self.evaluated[index];
+        Interval { estimate: mean.exp(), low: (mean - Z95 * sd).exp(), high: (mean + Z95 * sd).exp() }
+    }
+
+    /// Objective at `other` over the objective at `site`, with a 95 % interval.
+    pub(crate) fn ratio(&self, other: &Site, site: &Site) -> Interval {
+        let (step, sd) = self.objective.difference(&self.space.features(other), &self.space.features(site));
+        Interval { estimate: step.exp(), low: (step - Z95 * sd).exp(), high: (step + Z95 * sd).exp() }
+    }
+
+    /// TUNER-4: index of the recommended site in what was told; `None` when none is believed feasible.
+    pub(crate) fn recommend(&self) -> Option<usize> {
+        let feasible = self.evaluated.iter().filter(|site| site.feasible >= FEASIBLE);
+        feasible.min_by(|a, b| a.mean.total_cmp(&b.mean)).map(|site| site.index)
+    }
+
+    /// The site to measure next, and its expected improvement as a share of the objective. `greedy` takes the least
+    /// posterior mean instead. `None` when every site that was found is known already.
+    pub(crate) fn propose(&self, draw: &mut SplitMix64, greedy: bool) -> Option<(Site, f64)> {
+        let reachable = self.evaluated.iter().filter(|site| site.feasible >= 0.5);
+        let best = reachable.map(|site| site.mean).min_by(f64::total_cmp);
+        let worth = |site: &Site| {
+            let (mean, sd, feasible) = self.believe(site);
+            match best {
+                // Nothing feasible is known yet: look where that is likeliest.
+                None => feasible.max(1e-12).ln() + 0.01 * (-mean),
+                Some(_) if greedy => -mean + feasible.clamp(1e-12, FEASIBLE).ln() * 20.0,
+                Some(best) => log_expected_improvement(mean, sd, best) + feasible.max(1e-12).ln(),
+            }
+        };
+        let mut seen = self.known.clone();
+        let mut ranked: Vec<(f64, Site)> = Vec::new();
+        let mut consider = |sites: Vec<Site>, ranked: &mut Vec<(f64, Site)>| {
+            let before = ranked.len();
+            for site in sites {
+                if seen.insert(Space::key(&site)) {
+                    ranked.push((worth(&site), site));
+                }
+            }
+            ranked.len() > before
+        };
+        consider((0..500).map(|_| self.space.random(draw)).collect(), &mut ranked);
+        let mut leaders: Vec<&Evaluated> = self.evaluated.iter().collect();
+        leaders.sort_by(|a, b| (b.feasible >= 0.5).cmp(&(a.feasible >= 0.5)).then(a.mean.total_cmp(&b.mean)));
+        for leader in leaders.iter().take(6) {
+            consider(self.space.neighbours(&leader.site, draw), &mut ranked);
+            let moved = (0..40).map(|_| self.space.moved(&self.space.moved(&leader.site, draw), draw)).collect();
+            consider(moved, &mut ranked);
+        }
+        for _ in 0..6 {
+            ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
+            ranked.truncate(40);
+            let top: Vec<Site> = ranked.iter().take(4).map(|(_, site)| site.clone()).collect();
+            let near = top.iter().flat_map(|site| self.space.neighbours(site, draw)).collect();
+            if !consider(near, &mut ranked) {
+                break;
+            }
+        }
+        let (_, site) = ranked.into_iter().max_by(|a, b| a.0.total_cmp(&b.0))?;
+        let (mean, sd, _) = self.believe(&site);
+        let gain = best.map_or(f64::INFINITY, |best| log_expected_improvement(mean, sd, best).exp());
+        Some((site, gain))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space::tests::mixed;
+
+    fn limits() -> Vec<Constraint> {
+        vec![Constraint { name: "cpu".into(), max: 0.9 }]
+    }
+
+    fn told(space: &Space, count: usize, noise: f64) -> Vec<Told> {
+        let mut draw = SplitMix64::new(5);
+        let sites = space.latin_hypercube(count, &mut draw);
+        sites
+            .into_iter()
+            .map(|site| {
+                let spin = site[2] < 0.5;
+                let log = 3.0 + 0.3 * (site[4] - 1.0).powi(2) + if spin { 0.0 } else { 0.7 } + noise * draw.normal();
+                let cpu = if spin { 1.0 } else { 0.5 };
+                Told { site, log_objective: Some(log), constraints: vec![Some(cpu)] }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_constraint_decides_what_is_recommended_and_proposed() {
+        let space = mixed();
+        let told = told(&space, 30, 0.05);
+        let free = Model::fit(&space, &[], &told, &mut Warm::default()).expect("a model");
+        assert!(told[free.recommend().expect("a point")].site[2] < 0.5, "spin is best without the limit");
+        let bound = Model::fit(&space, &limits(), &told, &mut Warm::default()).expect("a model");
+        assert!(told[bound.recommend().expect("a point")].site[2] > 0.5, "spin breaks the limit");
+        let (site, _) = bound.propose(&mut SplitMix64::new(1), false).expect("a proposal");
+        assert!(site[2] > 0.5, "{site:?}");
+    }
+
+    /// TUNER-4: one lucky run among slow ones is the lowest observation and is not recommended.
+    #[test]
+    fn tuner_4_a_lucky_observation_is_not_recommended() {
+        let space = mixed();
+        let mut told = told(&space, 40, 0.05);
+        let slow = told.iter().position(|t| t.site[2] > 0.5 && t.site[4] < -0.5).expect("a slow one");
+        told[slow].log_objective = Some(2.0);
+        let model = Model::fit(&space, &[], &told, &mut Warm::default()).expect("a model");
+        assert_ne!(model.recommend(), Some(slow));
+    }
+
+    #[test]
+    fn a_site_without_a_result_is_never_recommended_and_no_site_is_proposed_twice() {
+        let space = mixed();
+        let mut told = told(&space, 12, 0.05);
+        told.iter_mut().filter(|t| t.site[2] < 0.5).for_each(|t| t.log_objective = None);
+        let model = Model::fit(&space, &[], &told, &mut Warm::default()).expect("a model");
+        assert!(told[model.recommend().expect("a point")].log_objective.is_some());
+        let (site, _) = model.propose(&mut SplitMix64::new(2), true).expect("a proposal");
+        assert!(told.iter().all(|t| Space::key(&t.site) != Space::key(&site)));
+    }
+
+    #[test]
+    fn expected_improvement_is_continuous_where_its_asymptote_begins() {
+        let (near, far) = (log_expected_improvement(4.99, 1.0, 0.0), log_expected_improvement(5.01, 1.0, 0.0));
+        assert!((near - far).abs() < 0.3, "{near} {far}");
+        assert!(log_expected_improvement(1.0, 0.5, 0.0) > log_expected_improvement(1.2, 0.5, 0.0));
+    }
+}
