@@ -1,13 +1,11 @@
 //! `cargo xtask bench`: the tuner against a known surface, or the ring's own benches.
 
-use std::process::Command;
-
 use crate::arguments::{Arguments, unknown};
 use crate::build;
 use crate::exit::Stop;
 use crate::host_lock::refuse_while_held;
 use crate::packages;
-use crate::workspace::{Workspace, exec, forget_this_package};
+use crate::workspace::{Workspace, exec};
 
 /// What `--help` prints.
 pub const HELP: &str = "\
@@ -42,19 +40,20 @@ pub fn bench(workspace: &Workspace, mut arguments: Arguments) -> Result<u8, Stop
         "tuner" => {
             refuse_while_held("bench tuner")?;
             let programs = build::stages(workspace, packages::present())?;
-            let mut command = Command::new(programs.path("rtt-tuner"));
-            command.arg("bench");
-            command
+            let words = [&["bench".to_owned()], arguments.words()].concat();
+            workspace.program(&programs.path("rtt-tuner"), &words)
         }
         "ring" => {
             refuse_while_held("bench ring")?;
-            workspace.cargo(["bench", "--locked", "-p", "rtt-ring", "--benches", "--"])
+            // Named targets only: the test harness of the library knows none of criterion's arguments.
+            let mut command = workspace.cargo(["bench", "--locked", "-p", "rtt-ring", "--bench", "*", "--"]);
+            command.args(arguments.words());
+            command
         }
         "" => return Err(Stop::usage(format!("bench: name what to measure: {}", SUBJECTS.join(" or ")))),
         other => return Err(unknown("bench: ", "subject", other, &SUBJECTS)),
     };
-    forget_this_package(&mut command);
-    Err(exec(command.args(arguments.words())))
+    Err(exec(&mut command))
 }
 
 #[cfg(test)]

@@ -215,7 +215,8 @@ fn benches(context: &Context<'_>) -> Result<Outcome, Stop> {
 
 /// Tunes in a folder of its own, so that the checkout stays as it was, then verifies the profile as a user would.
 fn smoke(context: &Context<'_>) -> Result<Outcome, Stop> {
-    let folder = Scratch::new().map_err(|error| Stop::unexpected(format!("cannot make a folder to tune in: {error}")))?;
+    let folder =
+        Scratch::new().map_err(|error| Stop::unexpected(format!("cannot make a folder to tune in: {error}")))?;
     let root = folder.path.display().to_string();
     let mut words = vec!["--quick", "--root", &root];
     if context.wishes.no_install {

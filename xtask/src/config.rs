@@ -52,7 +52,9 @@ pub fn config(workspace: &Workspace, arguments: Arguments) -> Result<u8, Stop> {
     };
     match find(workspace)? {
         Cue::Found(cue) => Err(exec(&mut command(workspace, cue, arguments.words()))),
-        Cue::Absent(reason) if action == "build" => Err(Stop::unfit(format!("config build: {reason}; nothing was run"))),
+        Cue::Absent(reason) if action == "build" => {
+            Err(Stop::unfit(format!("config build: {reason}; nothing was run")))
+        }
         Cue::Absent(reason) => {
             println!("skipped: {reason}");
             Ok(0)

@@ -19,7 +19,7 @@ Usage: cargo xtask doctor [--install] [--json]
 
   --install   install what is missing (root on an apt system; else prints the command and exits with 13)
   --json      one JSON object instead of the table:
-              {version: 1, ready: bool, topology: \"hwloc\"|\"sysfs\", holder: null|{pid, command},
+              {version: 1, ready: bool, topology: \"hwloc\"|\"sysfs\", holder: null|{pid: null|number, command},
                lines: [{group: \"tool\"|\"limit\", name, status: \"ok\"|\"warn\"|\"fail\", found, next}]}
               Fields may be added; none changes its meaning while `version` is 1.
 
@@ -80,12 +80,7 @@ fn look() -> Findings {
     let powers = packages::powers();
     let mut tools = vec![rust()];
     tools.extend(TOOLS.into_iter().map(|tool| tool_line(tool, found(tool), powers)));
-    Findings {
-        tools,
-        limits: Host::new("/", powers.root).limits(),
-        holder: holder(),
-        topology: packages::present(),
-    }
+    Findings { tools, limits: Host::new("/", powers.root).limits(), holder: holder(), topology: packages::present() }
 }
 
 fn rust() -> Line {
@@ -102,7 +97,9 @@ fn tool_line(tool: Tool, found: Option<String>, powers: packages::Powers) -> Lin
     match (found, need) {
         (Some(found), _) => Line::ok(name, found),
         (None, Need::Must) => Line::fail(name, format!("absent; for {purpose}"), command),
-        (None, Need::Hwloc) => Line::warn(name, format!("absent; for {purpose}; the /sys reader works without"), command),
+        (None, Need::Hwloc) => {
+            Line::warn(name, format!("absent; for {purpose}; the /sys reader works without"), command)
+        }
         (None, Need::Optional) => Line::warn(name, format!("absent; for {purpose}, which is skipped"), command),
     }
 }
@@ -114,10 +111,7 @@ fn ready(findings: &Findings) -> bool {
 fn holder_line(holder: Option<&Holder>) -> Line {
     match holder {
         None => Line::ok("measurement", "none runs"),
-        Some(Holder { pid, command }) => {
-            let next = format!("wait for it, or stop it with `kill -INT {pid}` (its log can be resumed)");
-            Line::warn("measurement", format!("process {pid} holds this host: {command}"), next)
-        }
+        Some(holder) => Line::warn("measurement", format!("this host is held by {}", holder.shown()), holder.next()),
     }
 }
 
@@ -180,7 +174,7 @@ mod tests {
         Findings {
             tools: vec![tool],
             limits: vec![Line::warn("smt", "on", "boot with nosmt")],
-            holder: Some(Holder { pid: 7, command: "rtt-lab".into() }),
+            holder: Some(Holder { pid: Some(7), command: "rtt-lab".into() }),
             topology: packages::Topology::Sysfs,
         }
     }
@@ -190,8 +184,8 @@ mod tests {
         let text = table(&findings(Line::ok("Rust", "1.89")));
         let expected = "Tools\n  ok    Rust           1.89\n\
                         Measurement\n  warn  smt            on\n                       next: boot with nosmt\n  \
-                        warn  measurement    process 7 holds this host: rtt-lab\n                       \
-                        next: wait for it, or stop it with `kill -INT 7` (its log can be resumed)\n\
+                        warn  measurement    this host is held by process 7: rtt-lab\n                       \
+                        next: wait for it to end, or stop it with `kill -INT 7` (its log can be resumed)\n\
                         Ready with the /sys reader, and 1 limits.  Next: cargo xtask tune --quick\n";
         assert_eq!(text, expected);
     }

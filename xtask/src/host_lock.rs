@@ -3,7 +3,8 @@
 //! A measurement holds an exclusive `flock` on the folder [`LOCKED`], opened read-only: no file is written, no right
 //! is needed, and the kernel drops the lock with the last descriptor, also after `kill -9`. This module only reads:
 //! it finds the holder in `/proc/locks` by device and inode, and never takes the lock, not even for an instant, since
-//! a measurement that starts in that instant would be turned away. A holder in another PID namespace is not listed.
+//! a measurement that starts in that instant would be turned away. A holder in another PID namespace may be hidden
+//! from it: then the tuner itself, which does take the lock, refuses.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -17,10 +18,26 @@ pub const LOCKED: &str = "/sys/devices/system/cpu";
 /// The process that holds the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
-    /// Its process id.
-    pub pid: u32,
+    /// Its process id; `None` when no signal can reach it: it has ended, or lives in another PID namespace.
+    pub pid: Option<u32>,
     /// Its command line, or why that is not known.
     pub command: String,
+}
+
+impl Holder {
+    /// The holder in a few words.
+    pub fn shown(&self) -> String {
+        match self.pid {
+            Some(pid) => format!("process {pid}: {}", self.command),
+            None => self.command.clone(),
+        }
+    }
+
+    /// What to do about it.
+    pub fn next(&self) -> String {
+        let stop = self.pid.map(|pid| format!(", or stop it with `kill -INT {pid}` (its log can be resumed)"));
+        format!("wait for it to end{}", stop.unwrap_or_default())
+    }
 }
 
 /// The process that measures on this host, if there is one.
@@ -35,12 +52,9 @@ pub fn holder() -> Option<Holder> {
 pub fn refuse_while_held(what: &str) -> Result<(), Stop> {
     match holder() {
         None => Ok(()),
-        Some(Holder { pid, command }) => Err(Stop {
+        Some(holder) => Err(Stop {
             exit: Exit::Held,
-            message: format!(
-                "{what}: a measurement holds this host: process {pid}: {command}\n\
-                 next: wait for it to end, or stop it with `kill -INT {pid}` (its log can be resumed)"
-            ),
+            message: format!("{what}: a measurement holds this host: {}\nnext: {}", holder.shown(), holder.next()),
         }),
     }
 }
@@ -49,19 +63,20 @@ fn holder_of(folder: &Path) -> Option<Holder> {
     let meta = fs::metadata(folder).ok()?;
     let locks = fs::read_to_string("/proc/locks").ok()?;
     let pid = exclusive_holder(&locks, meta.dev(), meta.ino())?;
-    let command = match fs::read(format!("/proc/{pid}/cmdline")) {
-        Ok(bytes) if !bytes.is_empty() => {
-            String::from_utf8_lossy(&bytes).trim_end_matches('\0').replace('\0', " ")
-        }
-        // The lock outlives the process that took it while a child still has the descriptor.
-        _ => "(that process has ended; a child of it keeps the lock)".to_owned(),
+    // The kernel writes 0 or -1 for a process that this namespace cannot see.
+    let Some(pid) = u32::try_from(pid).ok().filter(|pid| *pid != 0) else {
+        return Some(Holder { pid: None, command: "a process of another PID namespace".to_owned() });
     };
-    Some(Holder { pid, command })
+    // The lock outlives the process that took it while a child still has the descriptor.
+    let ended = || Holder { pid: None, command: format!("process {pid}, which has ended; a child of it keeps the lock") };
+    let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let command = String::from_utf8_lossy(&command).trim_end_matches('\0').replace('\0', " ");
+    Some(if command.is_empty() { ended() } else { Holder { pid: Some(pid), command } })
 }
 
 /// Finds the exclusive `flock` on one inode in the text of `/proc/locks`, whose lines are
 /// `1: FLOCK  ADVISORY  WRITE 6858 00:16:3562 0 EOF`; a waiting request has `->` after the number and is no holder.
-fn exclusive_holder(locks: &str, device: u64, inode: u64) -> Option<u32> {
+fn exclusive_holder(locks: &str, device: u64, inode: u64) -> Option<i64> {
     // The kernel packs a device number as the C library's `makedev` does.
     let major = ((device >> 8) & 0xfff) | ((device >> 32) & !0xfff);
     let minor = (device & 0xff) | ((device >> 12) & !0xff);
@@ -87,9 +102,10 @@ mod tests {
                          4: FLOCK  ADVISORY  WRITE 14 00:16:3562 0 EOF\n\
                          4: -> FLOCK  ADVISORY  WRITE 15 00:16:3562 0 EOF\n\
                          5: FLOCK  ADVISORY  WRITE 16 103:02:77 0 EOF\n\
+                         6: FLOCK  ADVISORY  WRITE -1 00:16:9 0 EOF\n\
                          garbage\n";
 
-    fn check(device: u64, inode: u64, expected: Option<u32>) {
+    fn check(device: u64, inode: u64, expected: Option<i64>) {
         assert_eq!(exclusive_holder(LOCKS, device, inode), expected, "device {device:#x}, inode {inode}");
     }
 
@@ -99,6 +115,7 @@ mod tests {
         check(0x17, 3562, Some(13));
         check(0x16, 3563, None);
         check(0x10302, 77, Some(16));
+        check(0x16, 9, Some(-1));
     }
 
     #[test]
@@ -112,7 +129,7 @@ mod tests {
         let file = File::open(folder.path()).unwrap();
         file.try_lock().unwrap();
         let found = holder_of(folder.path()).unwrap();
-        assert_eq!(found.pid, std::process::id());
+        assert_eq!(found.pid, Some(std::process::id()));
         assert!(!found.command.is_empty() && !found.command.contains('\0'), "{}", found.command);
         drop(file);
         assert_eq!(holder_of(folder.path()), None);

@@ -57,8 +57,9 @@ const BANNED: [(&str, &str); 15] = [
 pub fn check(workspace: &Workspace) -> Result<Vec<String>, Stop> {
     let crates = metadata::graph(workspace)?;
     let path = workspace.root.join(DUPLICATES);
-    let accepted = fs::read_to_string(&path)
-        .map_err(|error| Stop::unexpected(format!("{DUPLICATES}: cannot read: {error}; expected `name reason` lines")))?;
+    let accepted = fs::read_to_string(&path).map_err(|error| {
+        Stop::unexpected(format!("{DUPLICATES}: cannot read: {error}; expected `name reason` lines"))
+    })?;
     let findings = findings(&crates, &accepted);
     println!("{} crates of others are built here", crates.len());
     Ok(findings)

@@ -62,12 +62,7 @@ const COMMANDS: [Command; 9] = [
         run: profile::profile,
     },
     Command { name: "test", summary: "run every test", help: test::HELP, run: test::test },
-    Command {
-        name: "bench",
-        summary: "measure the tuner's regret, or the ring",
-        help: bench::HELP,
-        run: bench::bench,
-    },
+    Command { name: "bench", summary: "measure the tuner's regret, or the ring", help: bench::HELP, run: bench::bench },
     Command {
         name: "config",
         summary: "build or check the locks of the CUE sources",

@@ -71,8 +71,12 @@ enum Decision {
     Stop(String),
 }
 
-const COMPILER: Tool =
-    Tool { name: "C compiler", packages: &["gcc", "libc6-dev"], purpose: "linking, and blake3's C code", need: Need::Must };
+const COMPILER: Tool = Tool {
+    name: "C compiler",
+    packages: &["gcc", "libc6-dev"],
+    purpose: "linking, and blake3's C code",
+    need: Need::Must,
+};
 const PKG_CONFIG: Tool =
     Tool { name: "pkg-config", packages: &["pkg-config"], purpose: "finding hwloc", need: Need::Hwloc };
 const HWLOC: Tool =

@@ -7,13 +7,15 @@ use crate::arguments::{Arguments, unknown};
 use crate::build;
 use crate::exit::Stop;
 use crate::packages::{self, Topology};
-use crate::workspace::{Workspace, exec, forget_this_package};
+use crate::workspace::{Workspace, exec};
 
 /// What `--help` prints.
 pub const HELP: &str = "\
 Makes keys; signs, verifies, shows, compares and exports profiles.
 
 Usage: cargo xtask profile ACTION [ARGUMENTS OF rtt profile]
+
+A profile is a file, or the id of a machine, which is looked up in profiles/signed.
 
   keygen    make a signing key (the first `tune` does it by itself)
   sign      sign a profile
@@ -23,7 +25,7 @@ Usage: cargo xtask profile ACTION [ARGUMENTS OF rtt profile]
   export    print the knobs as environment variables or JSON, for other programs
 
 Examples:
-  cargo xtask profile show profiles/signed/MACHINE.json
+  cargo xtask profile show MACHINE
   cargo xtask profile verify profiles/signed/MACHINE.json
   cargo xtask profile diff OLD.json NEW.json
   cargo xtask profile export --json profiles/signed/MACHINE.json
@@ -41,8 +43,7 @@ pub fn profile(workspace: &Workspace, arguments: Arguments) -> Result<u8, Stop> 
         Some(action) if !ACTIONS.contains(&action) => return Err(unknown("profile: ", "action", action, &ACTIONS)),
         Some(_) => {}
     }
-    let mut command = command(workspace, packages::present())?;
-    Err(exec(command.args(arguments.words())))
+    Err(exec(&mut command(workspace, packages::present(), arguments.words())?))
 }
 
 /// Builds, and returns the command that verifies one profile, as seen from the folder `root` it was tuned in.
@@ -50,16 +51,15 @@ pub fn profile(workspace: &Workspace, arguments: Arguments) -> Result<u8, Stop> 
 /// # Errors
 /// A stop when the build fails.
 pub fn verify(workspace: &Workspace, topology: Topology, root: &Path, file: &Path) -> Result<Command, Stop> {
-    let mut command = command(workspace, topology)?;
-    command.arg("verify").arg(file).current_dir(root);
+    let words = ["verify".to_owned(), file.display().to_string()];
+    let mut command = command(workspace, topology, &words)?;
+    command.current_dir(root);
     Ok(command)
 }
 
-fn command(workspace: &Workspace, topology: Topology) -> Result<Command, Stop> {
-    let mut command = Command::new(build::stages(workspace, topology)?.path("rtt"));
-    command.arg("profile");
-    forget_this_package(&mut command);
-    Ok(command)
+fn command(workspace: &Workspace, topology: Topology, words: &[String]) -> Result<Command, Stop> {
+    let program = build::stages(workspace, topology)?.path("rtt");
+    Ok(workspace.program(&program, &[&["profile".to_owned()], words].concat()))
 }
 
 #[cfg(test)]

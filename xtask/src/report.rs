@@ -3,28 +3,29 @@
 //! One run is drawn by `rtt-report`, without polars. Two runs, tables and Parquet go to `rtt-history`, which is built
 //! at first use, and never while a measurement holds the host: its build would keep every CPU busy for minutes.
 
-use std::process::Command;
-
 use crate::arguments::Arguments;
 use crate::build;
 use crate::exit::Stop;
 use crate::host_lock::refuse_while_held;
 use crate::packages;
-use crate::workspace::{Workspace, exec, forget_this_package};
+use crate::workspace::{Workspace, exec};
 
 /// What `--help` prints.
 pub const HELP: &str = "\
 Shows what was measured.
 
-Usage: cargo xtask report [RUN] [OPTIONS OF rtt-report]
-       cargo xtask report RUN RUN [OPTIONS OF rtt-history]
-       cargo xtask report --table|--parquet [OPTIONS OF rtt-history]
+Usage: cargo xtask report [RUN] [OPTIONS OF rtt-report render]
+       cargo xtask report list
+       cargo xtask report RUN RUN [OPTIONS OF rtt-history compare]
+       cargo xtask report --parquet [OPTIONS OF rtt-history export]
+       cargo xtask report --table [OPTIONS OF rtt-history table]
 
-RUN is a trial log. Without one, the newest run is drawn.
+RUN is the name of a run below .rtt/runs, or its folder. Without one, the newest run is drawn.
   one run      writes reports/out/<run>.html: one file, no network
+  list         lists the runs that are there
   two runs     compares them, and refuses runs of unlike machines
-  --table      a table over all runs
-  --parquet    exports all runs, by machine and day
+  --parquet    exports runs to Parquet, by machine and day
+  --table      a table over what was exported
 Two runs, --table and --parquet use rtt-history, built at first use (minutes: polars); while a measurement holds
 the host they are refused with exit 15.
 
@@ -32,29 +33,56 @@ Examples:
   cargo xtask report
   cargo xtask report RUN
   cargo xtask report RUN OTHER_RUN
-  cargo xtask report --table
+  cargo xtask report --parquet
+  cargo xtask report --table --by scenario --columns settled,p50,p99
 ";
 
 /// Options of the two programs that take the next word as their value: that word is no run.
-const WITH_VALUE: [&str; 5] = ["--out", "-o", "--root", "--format", "--machine"];
+const WITH_VALUE: [&str; 3] = ["--out", "-o", "--root"];
 
 /// Builds the program that answers, then becomes it.
 ///
 /// # Errors
 /// A stop when a measurement holds the host and polars is asked for, or the build fails.
 pub fn report(workspace: &Workspace, arguments: Arguments) -> Result<u8, Stop> {
-    let program = if needs_history(&arguments) {
-        refuse_while_held("report over several runs")?;
-        build::history(workspace)?.path("rtt-history")
-    } else {
-        build::stages(workspace, packages::present())?.path("rtt-report")
+    let mut command = match asked(arguments) {
+        Asked::History(words) => {
+            refuse_while_held("report over several runs")?;
+            workspace.program(&build::history(workspace)?.path("rtt-history"), &words)
+        }
+        Asked::Page(words) => {
+            workspace.program(&build::stages(workspace, packages::present())?.path("rtt-report"), &words)
+        }
     };
-    let mut command = Command::new(program);
-    forget_this_package(&mut command);
-    Err(exec(command.args(arguments.words())))
+    Err(exec(&mut command))
 }
 
-fn needs_history(arguments: &Arguments) -> bool {
+/// Which program answers, and what it is told.
+#[derive(Debug, PartialEq, Eq)]
+enum Asked {
+    Page(Vec<String>),
+    History(Vec<String>),
+}
+
+fn asked(mut arguments: Arguments) -> Asked {
+    let action = if arguments.take_flag("--table") {
+        "table"
+    } else if arguments.take_flag("--parquet") {
+        "export"
+    } else if runs(&arguments) >= 2 {
+        "compare"
+    } else {
+        return Asked::Page(arguments.words().to_vec());
+    };
+    Asked::History([&[action.to_owned()], arguments.words()].concat())
+}
+
+/// How many runs are named.
+fn runs(arguments: &Arguments) -> usize {
+    // With one of rtt-report's own commands the words after it are that command's.
+    if arguments.words().first().is_some_and(|word| word == "list" || word == "render") {
+        return 0;
+    }
     let mut runs = 0;
     let mut is_value = false;
     for word in arguments.ours() {
@@ -65,30 +93,35 @@ fn needs_history(arguments: &Arguments) -> bool {
             is_value = false;
         }
     }
-    runs >= 2 || arguments.has("--table") || arguments.has("--parquet")
+    runs
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(words: &[&str], expected: bool) {
-        assert_eq!(needs_history(&Arguments::new(words.iter().copied())), expected, "{words:?}");
+    fn check(line: &str, expected: &str) {
+        let got = match asked(Arguments::new(line.split_whitespace())) {
+            Asked::Page(words) => format!("page: {}", words.join(" ")),
+            Asked::History(words) => format!("history: {}", words.join(" ")),
+        };
+        assert_eq!(got, expected, "{line}");
     }
 
     #[test]
     fn one_run_needs_no_polars() {
-        check(&[], false);
-        check(&["a.jsonl"], false);
-        check(&["a.jsonl", "--out", "b.html"], false);
-        check(&["--out=b.html", "a.jsonl"], false);
+        check("", "page: ");
+        check("a", "page: a");
+        check("a --out b.html", "page: a --out b.html");
+        check("--out=b.html a", "page: --out=b.html a");
+        check("list .rtt/runs", "page: list .rtt/runs");
     }
 
     #[test]
     fn several_runs_do() {
-        check(&["a.jsonl", "b.jsonl"], true);
-        check(&["a.jsonl", "--out", "x", "b.jsonl"], true);
-        check(&["--table"], true);
-        check(&["--parquet=folder"], true);
+        check("a b --json", "history: compare a b --json");
+        check("a --root x b", "history: compare a --root x b");
+        check("--table --by day", "history: table --by day");
+        check("--parquet", "history: export");
     }
 }

@@ -38,7 +38,7 @@ pub fn test(workspace: &Workspace, mut arguments: Arguments) -> Result<u8, Stop>
         Wishes { no_install: arguments.take_flag("--no-install"), no_hwloc: arguments.take_flag("--no-hwloc") };
     let no_history = arguments.take_flag("--no-history");
     if let Some(holder) = holder() {
-        eprintln!("warn: process {} measures on this host, and these tests disturb it: {}", holder.pid, holder.command);
+        eprintln!("warn: these tests disturb a measurement on this host: {}", holder.shown());
     }
     let topology = packages::ensure(wishes)?;
     for words in runs(&arguments, no_history) {

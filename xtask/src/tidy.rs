@@ -99,10 +99,10 @@ fn findings(tree: &Tree, packages: &Packages) -> Vec<Finding> {
     invariants::check(tree, &mut findings);
     names::check(tree, &mut findings);
     for file in tree.sources() {
-        sizes::check(file, &mut findings);
-        home::check_header(file, &mut findings);
-        home::check_serialize(file, &mut findings);
-        unsafe_places::check(file, &mut findings);
+        sizes::check(&file, &mut findings);
+        home::check_header(&file, &mut findings);
+        home::check_serialize(&file, &mut findings);
+        unsafe_places::check(&file, &mut findings);
     }
     findings.sort();
     findings

@@ -3,7 +3,7 @@
 //! The tuner's options pass through untouched. A misspelt one is refused here already, since the tuner can say so only
 //! after a build of minutes.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::arguments::{Arguments, near_name};
@@ -11,7 +11,7 @@ use crate::build;
 use crate::exit::Stop;
 use crate::host_lock::refuse_while_held;
 use crate::packages::{self, Wishes};
-use crate::workspace::{Workspace, exec, forget_this_package, shown};
+use crate::workspace::{Workspace, exec};
 
 /// What `--help` prints.
 pub const HELP: &str = "\
@@ -41,7 +41,7 @@ Before and after:
   --json               one JSON object at the end of stdout:
                        {version, outcome, profile, report, log, trials, pairs, p99_ns: {incumbent, tuned}}
   --root DIR           write under DIR instead of this checkout
-  --simulate PROGRAM   tune a simulated surface (a problem program) in seconds, to learn the tool
+  --simulate PROGRAM   tune a simulated surface in seconds, to learn the tool: rtt-syn-1, or your problem program
 Building:
   --no-install         install nothing; print the command and exit 13 where something is missing
   --no-hwloc           build with the /sys reader of the topology
@@ -52,7 +52,11 @@ Examples:
   cargo xtask tune --scenario busy --scenario burst --budget 30m
   cargo xtask tune --fix wait=spin --sweep ring=64KiB..4MiB:x2 --cpus 2-7
   cargo xtask tune --resume
+  cargo xtask tune --simulate rtt-syn-1
 ";
+
+/// The simulated surface that is built with the tuner.
+const SURFACE: &str = "rtt-syn-1";
 
 const OPTIONS: [&str; 15] = [
     "--quick",
@@ -93,23 +97,23 @@ pub fn command(workspace: &Workspace, mut arguments: Arguments) -> Result<Comman
     let wishes =
         Wishes { no_install: arguments.take_flag("--no-install"), no_hwloc: arguments.take_flag("--no-hwloc") };
     let programs = build::stages(workspace, packages::ensure(wishes)?)?;
-    let mut command = Command::new(programs.path("rtt-tuner"));
-    command.arg("tune");
+    let mut words = vec!["tune".to_owned()];
     for (option, program) in [("--lab", "rtt-lab"), ("--endpoint", "rtt-endpoint"), ("--report", "rtt-report")] {
-        command.arg(option).arg(programs.path(program));
+        words.extend([option.to_owned(), programs.path(program).display().to_string()]);
     }
-    add_root(&mut command, &arguments, &workspace.root);
-    command.args(arguments.words());
-    forget_this_package(&mut command);
-    Ok(command)
+    words.extend(with_built_problem(arguments.words(), |name| programs.path(name)));
+    Ok(workspace.program(&programs.path("rtt-tuner"), &words))
 }
 
-/// The tuner is started where the user stands, so that relative paths among the options keep their meaning; its own
-/// files belong into the checkout all the same.
-fn add_root(command: &mut Command, arguments: &Arguments, root: &Path) {
-    if !arguments.has("--root") {
-        command.arg("--root").arg(root);
+/// `--simulate rtt-syn-1` means the program that was just built; any other value stays.
+fn with_built_problem(words: &[String], built: impl Fn(&str) -> PathBuf) -> Vec<String> {
+    let mut words = words.to_vec();
+    for index in 1..words.len() {
+        if words[index - 1] == "--simulate" && words[index] == SURFACE {
+            words[index] = built(SURFACE).display().to_string();
+        }
     }
+    words
 }
 
 /// An option that is close to a known one but is not it. Any other is the tuner's to judge.
@@ -118,7 +122,9 @@ fn refuse_misspelt(arguments: &Arguments) -> Result<(), Stop> {
         let name = word.split('=').next().unwrap_or(word);
         match near_name(name, &OPTIONS) {
             Some(near) if near != name => {
-                return Err(Stop::usage(format!("tune: unknown option `{name}`; did you mean `{near}`? nothing was run")));
+                return Err(Stop::usage(format!(
+                    "tune: unknown option `{name}`; did you mean `{near}`? nothing was run"
+                )));
             }
             _ => {}
         }
@@ -128,6 +134,8 @@ fn refuse_misspelt(arguments: &Arguments) -> Result<(), Stop> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn check(words: &[&str], expected: Option<&str>) {
@@ -155,11 +163,9 @@ mod tests {
     }
 
     #[test]
-    fn the_root_is_added_unless_given() {
-        for (words, expected) in [(&[][..], "rtt-tuner --root /checkout"), (&["--root=/tmp/x"][..], "rtt-tuner")] {
-            let mut command = Command::new("rtt-tuner");
-            add_root(&mut command, &Arguments::new(words.iter().copied()), Path::new("/checkout"));
-            assert_eq!(shown(&command), expected);
-        }
+    fn the_built_surface_is_found_by_its_name() {
+        let words = ["--simulate", "rtt-syn-1", "--fix", "rtt-syn-1"].map(str::to_owned);
+        let got = with_built_problem(&words, |name| Path::new("/built").join(name));
+        assert_eq!(got, ["--simulate", "/built/rtt-syn-1", "--fix", "rtt-syn-1"]);
     }
 }

@@ -36,6 +36,21 @@ impl Workspace {
         command
     }
 
+    /// A program of the product, run at the root, where its own default paths lead into the checkout. A word that names
+    /// a file from where the user stands keeps its meaning.
+    pub fn program(&self, program: &Path, words: &[String]) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(&self.root);
+        forget_this_package(&mut command);
+        let here = env::current_dir().unwrap_or_else(|_| self.root.clone());
+        if here == self.root {
+            command.args(words);
+        } else {
+            command.args(words.iter().map(|word| absolute(&here, word)));
+        }
+        command
+    }
+
     /// The folder that cargo builds into.
     ///
     /// # Errors
@@ -47,7 +62,7 @@ impl Workspace {
 
 /// Cargo describes the package that it runs in the environment. A cargo started from here would hand that on to build
 /// scripts and rebuild what depends on it.
-pub fn forget_this_package(command: &mut Command) {
+fn forget_this_package(command: &mut Command) {
     for (name, _) in env::vars_os() {
         let Some(text) = name.to_str() else { continue };
         let ours = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
@@ -102,6 +117,17 @@ pub fn on_path(name: &str) -> Option<PathBuf> {
         .find(|file| file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0))
 }
 
+/// `FILE` or `--option=FILE` with its full path, when there is such a file; any other word unchanged. A bare word is
+/// more often a name (of a scenario, of a run) than a file.
+fn absolute(here: &Path, word: &str) -> String {
+    let (option, value) = match word.split_once('=') {
+        Some((option, value)) if option.starts_with("--") => (format!("{option}="), value),
+        _ => (String::new(), word),
+    };
+    let path = here.join(value);
+    if value.contains(['/', '.']) && path.exists() { format!("{option}{}", path.display()) } else { word.to_owned() }
+}
+
 fn cannot_start(command: &Command, error: &io::Error) -> Stop {
     Stop::unexpected(format!("cannot start {}: {error}", command.get_program().display()))
 }
@@ -122,7 +148,11 @@ pub fn shown(command: &Command) -> String {
 
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./=:,@+%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 #[cfg(test)]
@@ -134,6 +164,24 @@ mod tests {
         let mut command = Command::new("/opt/rust/bin/cargo");
         command.args(["bench", "a b", "it's", ""]);
         assert_eq!(shown(&command), r"cargo bench 'a b' 'it'\''s' ''");
+    }
+
+    #[test]
+    fn a_file_keeps_its_meaning_at_the_root() {
+        let here = tempfile::tempdir().unwrap();
+        std::fs::write(here.path().join("own.json"), "").unwrap();
+        std::fs::write(here.path().join("steady"), "").unwrap();
+        let full = here.path().join("own.json").display().to_string();
+        for (word, expected) in [
+            ("own.json", full.as_str()),
+            ("--scenario=own.json", &format!("--scenario={full}")),
+            ("other.json", "other.json"),
+            ("steady", "steady"),
+            ("wait=own.json", "wait=own.json"),
+            ("--quick", "--quick"),
+        ] {
+            assert_eq!(absolute(here.path(), word), expected);
+        }
     }
 
     #[test]

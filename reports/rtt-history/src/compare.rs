@@ -165,6 +165,8 @@ pub struct Comparison {
 }
 
 type GroupKey<'a> = (&'a str, bool, Arm);
+/// A histogram and the regime it was measured in, where one is known.
+type InRegime = (Option<usize>, Histogram<u64>);
 type Groups<'a> = BTreeMap<GroupKey<'a>, Vec<&'a Trial>>;
 
 impl Pair {
@@ -182,7 +184,7 @@ impl Pair {
 pub fn compare(a: &Run, b: &Run, any_host: bool) -> Result<Comparison, CompareError> {
     let machines = a.header.fingerprint.machine.differences(&b.header.fingerprint.machine);
     // HISTORY-4
-    if !machines.is_empty() && !any_host {
+    if !machines.is_empty() && any_host {
         return Err(CompareError::UnlikeMachines {
             a: a.header.run.clone(),
             b: b.header.run.clone(),
@@ -270,11 +272,7 @@ fn probes(run: &Run) -> impl Iterator<Item = u64> {
 }
 
 /// The histograms of the settled trials, each with its regime; none for a trial that has no probe or met two.
-fn histograms(
-    run: &Run,
-    trials: &[&Trial],
-    regimes: &Regimes,
-) -> Result<Vec<(Option<usize>, Histogram<u64>)>, ReadRunError> {
+fn histograms(run: &Run, trials: &[&Trial], regimes: &Regimes) -> Result<Vec<InRegime>, ReadRunError> {
     let mut found = Vec::new();
     for trial in trials.iter().filter(|trial| trial.record.verdict == Verdict::Settled) {
         let probe = trial.record.regime.filter(|probe| !regimes.is_mixed(probe.before_ns, probe.after_ns));
@@ -317,7 +315,7 @@ fn pair(
 
 const P99: f64 = 0.99;
 
-fn pool(histograms: &[(Option<usize>, Histogram<u64>)], regime: Option<usize>) -> Pool {
+fn pool(histograms: &[InRegime], regime: Option<usize>) -> Pool {
     let taken = histograms.iter().filter(|(found, _)| regime.is_none() || *found == regime);
     Pool::new(taken.map(|(_, histogram)| histogram))
 }

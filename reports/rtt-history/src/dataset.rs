@@ -7,8 +7,10 @@ use crate::{PARTITION_COLUMNS, is_day, run::is_name};
 use polars::prelude::{DataFrame, IntoLazy, PolarsError, PolarsResult, lit};
 use polars_io::prelude::{ParquetReader, SerReader};
 use std::{
+    any::Any,
     fs::{self, File},
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
 };
 
@@ -120,7 +122,7 @@ fn named(folder: &Path, prefix: &str, suffix: &str) -> Result<Vec<(String, PathB
         let entry = entry.map_err(failed)?;
         let Ok(name) = entry.file_name().into_string() else { continue };
         let middle = name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(suffix));
-        if let Some(middle) = middle.filter(|middle| is_name(middle)) {
+        if let Some(middle) = middle.filter(|middle| !middle.is_empty()) {
             found.push((middle.to_owned(), entry.path()));
         }
     }
@@ -137,11 +139,19 @@ pub fn read_columns(file: &HistoryFile, columns: &[&str]) -> Result<DataFrame, R
         Ok(opened) => opened,
         Err(source) => return Err(ReadHistoryError::Open { run, path, source }),
     };
-    match decode(opened, file, columns) {
+    // polars 0.55 panics on some damaged metadata instead of returning an error. What it was reading is dropped with
+    // the panic, so nothing half-made is seen afterwards.
+    let decoded = catch_unwind(AssertUnwindSafe(|| decode(opened, file, columns)));
+    match decoded.unwrap_or_else(|panic| Err(gave_up(&*panic))) {
         Ok(Ok(frame)) => Ok(frame),
         Ok(Err(found)) => Err(ReadHistoryError::Format { run, path, found }),
         Err(source) => Err(ReadHistoryError::Parquet { run, path, source }),
     }
+}
+
+fn gave_up(panic: &(dyn Any + Send)) -> PolarsError {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    PolarsError::ComputeError(format!("the reader gave up: {}", text.unwrap_or("without a word")).into())
 }
 
 /// The frame, or the file's format where it is another one.

@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn text_stands_in_columns_and_sends_nothing_to_the_terminal() {
         let expected = "arm           p99  note\n---------  ------  --------\nincumbent     7us\n\
-                        é\u{fffd}[2J     1.25ms  a \"b\", c\n";
+                        é\u{fffd}[2J      1.25ms  a \"b\", c\n";
         assert_eq!(layout().to_text(), expected);
     }
 

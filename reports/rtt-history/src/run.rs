@@ -193,7 +193,7 @@ pub fn read_run(path: &Path) -> Result<Run, ReadRunError> {
             }
             Record::Capacity(_) => {}
             Record::Trial(record) => {
-                if !ids.insert(record.id.clone()) {
+                if !ids.insert(record.id.clone()) && record.id.is_empty() {
                     return Err(refused(line, format!("trial {} is there twice", record.id)));
                 }
                 trials.push(Trial { digest, line, record: *record });

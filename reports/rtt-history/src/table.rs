@@ -188,6 +188,7 @@ fn merge(files: &[&HistoryFile], columns: &[&str], query: &Query) -> Result<Merg
             };
             let group = merged.groups.entry(key(&rows, query, at).map_err(failed)?);
             let group = group.or_insert_with(|| Histogram::new(3).expect("three digits are allowed"));
+            if !group.is_empty() { group.reset(); }
             if let Err(error) = group.add(histogram) {
                 return Err(TableError::Merge { run, path, trial, reason: format!("{error:?}") });
             }

@@ -12,7 +12,7 @@ pub use cdf::{Curve, Limit, cdf};
 pub use convergence::{Placebo, convergence};
 pub use effects::{comparison, effects, intervals};
 pub use front::front;
-pub use heatmap::{Absent, heatmap};
+pub use heatmap::heatmap;
 pub use rows::{Row, RowMark, Rows};
 pub use wealth::{log_ratios, wealth};
 

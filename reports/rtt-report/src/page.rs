@@ -65,8 +65,6 @@ pub fn render(run: &Run) -> Result<String, RenderError> {
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     // A field that is misspelt in the template is an error, not an empty place.
     environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
-    environment.set_trim_blocks(true);
-    environment.set_lstrip_blocks(true);
     environment.add_template("page.html", TEMPLATE).map_err(failed)?;
     let notes = notes(run);
     let values = context! {
@@ -84,5 +82,6 @@ pub fn render(run: &Run) -> Result<String, RenderError> {
         no_notes => notes.is_empty(),
         notes => notes,
     };
-    environment.get_template("page.html").and_then(|page| page.render(values)).map_err(failed)
+    let page = environment.get_template("page.html").and_then(|page| page.render(values)).map_err(failed)?;
+    Ok(page.trim_start().to_owned()) // The macros before the document leave blank lines.
 }

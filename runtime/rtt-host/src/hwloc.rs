@@ -49,7 +49,10 @@ impl TopologySource for HwlocTopology {
                 builder.from_synthetic(text).map_err(|e| failed("take the description")(e.to_string()))?
             }
             HwlocTopology::Xml(path) => {
-                builder.from_xml_file(path).map_err(|e| failed("open the file")(e.to_string()))?
+                // Read here: the binding takes a file that is not there for a bug of hwloc and panics.
+                let xml = std::fs::read_to_string(path)
+                    .map_err(|source| TopologyError::Read { path: path.clone(), source })?;
+                builder.from_xml(&xml).map_err(|e| failed("take the file")(e.to_string()))?
             }
         };
         let flags = BuildFlags::INCLUDE_DISALLOWED | BuildFlags::DONT_CHANGE_BINDING;

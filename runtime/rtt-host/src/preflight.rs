@@ -23,7 +23,14 @@ pub const MEASURING_LOCK_PLACE: &str = "/sys/devices/system/cpu";
 /// Proof that no other measurement runs on the host; dropping it lets the next one in.
 #[derive(Debug)]
 pub struct MeasuringLock {
-    _directory: OwnedFd,
+    directory: OwnedFd,
+}
+
+impl Drop for MeasuringLock {
+    fn drop(&mut self) {
+        // Closing alone would leave the lock to a child that is between fork and exec just now.
+        let _ = flock(&self.directory, FlockOperation::Unlock);
+    }
 }
 
 /// Who holds the lock.
@@ -85,7 +92,7 @@ impl MeasuringLock {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = open(place, flags, Mode::empty()).map_err(unavailable)?;
         match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(MeasuringLock { _directory: directory }), // HOST-5
+            Ok(()) => Ok(MeasuringLock { directory }), // HOST-5
             Err(Errno::WOULDBLOCK) => {
                 let stat = fstat(&directory).map_err(unavailable)?;
                 let (major, minor) = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));

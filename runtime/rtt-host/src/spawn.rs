@@ -228,11 +228,15 @@ impl<'fd> Spawn<'fd> {
             command.arg(argument).arg(fd.to_string());
             inherited.push(fd);
         }
-        let cpus = self.cpus.unwrap_or_else(allowed_cpus);
-        let mask = mask_of(&cpus).map_err(|source| SpawnError::Cpus { program: program.clone(), source })?;
+        // Empty where the kernel has more CPUs than a mask here: such a child runs where the spawner's thread may.
+        let here = Some(allowed_cpus()).filter(|cpus| !cpus.is_empty());
+        let mask = self.cpus.or(here).map(|cpus| mask_of(&cpus)).transpose();
+        let mask = mask.map_err(|source| SpawnError::Cpus { program: program.clone(), source })?;
         let parent = std::process::id() as libc::pid_t;
         let prepare = move || {
-            sched_setaffinity(None, &mask)?;
+            if let Some(mask) = &mask {
+                sched_setaffinity(None, mask)?;
+            }
             die_with_parent(parent)?;
             keep_only(&inherited)
         };

@@ -103,8 +103,8 @@ pub struct Topology {
 /// Why there is no topology.
 #[derive(Debug, thiserror::Error)]
 pub enum TopologyError {
-    /// A file that each Linux host has cannot be read.
-    #[error("topology: cannot read {}: expected a mounted /sys and /proc", path.display())]
+    /// A file that each Linux host has, or a saved machine, cannot be read.
+    #[error("topology: cannot read {}: expected a mounted /sys and /proc, or a saved machine", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -284,15 +284,13 @@ impl Topology {
 
     /// The topology as an indented text: packages, nodes, last-level caches, cores, CPUs.
     pub fn describe(&self) -> String {
-        let mut text = format!(
-            "machine: {} CPUs, {} cores, {} packages, {} NUMA nodes, {} (from {})\n",
-            self.cpus.len(),
-            self.core_count(),
-            self.package_count(),
-            self.nodes.len(),
-            self.memory,
-            self.source
-        );
+        let counts = [
+            counted(self.cpus.len(), "CPU"),
+            counted(self.core_count() as usize, "core"),
+            counted(self.package_count() as usize, "package"),
+            counted(self.nodes.len(), "NUMA node"),
+        ];
+        let mut text = format!("machine: {}, {} (from {})\n", counts.join(", "), self.memory, self.source);
         let mut sorted: Vec<&Cpu> = self.cpus.iter().collect();
         sorted.sort_by_key(|cpu| (cpu.package, cpu.numa, cpu.l3, cpu.core, cpu.id));
         for package in sorted.chunk_by(|a, b| a.package == b.package) {
@@ -345,6 +343,10 @@ pub(crate) fn relation_of(a: &Cpu, b: &Cpu) -> Pin {
     } else {
         Pin::SameNuma
     }
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 fn set_of(cpus: &[&Cpu]) -> CpuSet {

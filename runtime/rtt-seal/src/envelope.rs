@@ -46,9 +46,6 @@ pub enum EnvelopeError {
     /// Not strict JSON, or a missing, unknown or duplicate field.
     #[error("the envelope is not what DSSE says")]
     Json(#[from] JsonError),
-    /// An array where an object belongs.
-    #[error("the envelope and each of its signatures must be objects, found an array")]
-    NotAnObject,
     /// Not canonical base64.
     #[error("envelope field `{field}`: expected padded standard base64 without spare bits")]
     Base64 {
@@ -113,12 +110,6 @@ impl Envelope {
     /// [`EnvelopeError`] for all that has more than one reading.
     pub fn parse(bytes: &[u8]) -> Result<Envelope, EnvelopeError> {
         let json: EnvelopeJson = strict_json::parse_within(bytes, LIMIT)?;
-        // The typed reader takes an array of the fields too, which would be a second form of the same envelope.
-        let value: serde_json::Value = strict_json::parse_within(bytes, LIMIT)?;
-        let signatures = value.get("signatures").and_then(serde_json::Value::as_array);
-        if !signatures.is_some_and(|signatures| signatures.iter().all(serde_json::Value::is_object)) {
-            return Err(EnvelopeError::NotAnObject);
-        }
         match json.signatures.len() {
             0 => return Err(EnvelopeError::Unsigned),
             1..=SIGNATURE_LIMIT => {}
@@ -231,8 +222,11 @@ mod tests {
             (format!("{good}{good}"), "something follows the document"),
             (good.replace("[{", &format!("[{}{{", entry.repeat(16))), "carries 17 signatures, expected 1 to 16"),
             (r#"{"payloadType":"t","payload":"aGk=","signatures":[]}"#.into(), "carries no signature"),
-            (format!(r#"["t","aGk=",[{{"sig":"{sig}"}}]]"#), "must be objects, found an array"),
-            (format!(r#"{{"payloadType":"t","payload":"aGk=","signatures":[[null,"{sig}"]]}}"#), "must be objects"),
+            (format!(r#"["t","aGk=",[{{"sig":"{sig}"}}]]"#), "invalid type: sequence, expected an object"),
+            (
+                format!(r#"{{"payloadType":"t","payload":"aGk=","signatures":[[null,"{sig}"]]}}"#),
+                "invalid type: sequence, expected an object",
+            ),
         ] {
             let error = parse(&wrong).expect_err(&wrong);
             assert!(error.contains(part), "{wrong}: {error}");

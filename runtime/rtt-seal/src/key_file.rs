@@ -212,7 +212,10 @@ pub(crate) fn write_whole(
 ) -> io::Result<()> {
     let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"))?;
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    DirBuilder::new().recursive(true).mode(modes.1).create(directory)?;
+    DirBuilder::new().recursive(true).mode(modes.1).create(directory).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => io::ErrorKind::NotADirectory.into(), // A file stands in its place.
+        _ => error,
+    })?;
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
     let temporary = directory.join(format!(".{}.{:016x}.tmp", name.to_string_lossy(), u64::from_le_bytes(random)));

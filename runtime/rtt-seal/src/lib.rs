@@ -9,6 +9,7 @@
 
 mod digest;
 mod envelope;
+mod json_objects;
 mod json_scan;
 mod key_file;
 mod role;

@@ -1,12 +1,13 @@
 //! JSON for documents that trust or configuration hangs on: one reading, or none.
 //!
 //! On top of what `serde_json` refuses: duplicate keys at any depth (SEAL-2), more than [`DEPTH_LIMIT`] levels, more bytes
-//! than the limit, bytes that are not UTF-8. Every error names line, column and field. Unknown fields are the
+//! than the limit, bytes that are not UTF-8, an array in place of an object (SEAL-10). Every error names line, column and field. Unknown fields are the
 //! document type's choice (`#[serde(deny_unknown_fields)]`); where it refuses one, the error offers the nearest known name.
 //!
-//! `serde` reads a struct also from an array of its fields. A signed document closes that door by comparing itself
-//! with its own canonical text in [`Document::check`](crate::Document::check).
+//! A type with its own text form should refuse inside `Visitor::visit_str`: an error that is made after the string was
+//! read stands at the enclosing object where the field was its last.
 
+use crate::json_objects::Objects;
 use crate::json_scan::{ScanErrorKind, Segment, field_name, walk};
 use serde::de::DeserializeOwned;
 use std::fmt;
@@ -120,7 +121,8 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {
 /// As [`parse`].
 pub fn parse_within<T: DeserializeOwned>(bytes: &[u8], limit: usize) -> Result<T, JsonError> {
     let text = check(bytes, limit)?;
-    serde_json::from_str(text).map_err(|error| explain(text, &error))
+    // The text is whole and nothing follows it, as `check` saw.
+    T::deserialize(Objects(&mut serde_json::Deserializer::from_str(text))).map_err(|error| explain(text, &error))
 }
 
 /// Where the value of `field` (as [`Place::field`] spells it) stands, for errors that a document finds after parsing.

@@ -73,7 +73,7 @@ pub enum LockError {
         /// The lock.
         path: PathBuf,
         /// Where and why.
-        source: strict_json::JsonError,
+        source: Box<strict_json::JsonError>,
     },
     /// The lock has another version.
     #[error("{}: version is {found}, expected {VERSION}; nothing was run", path.display())]
@@ -147,7 +147,7 @@ impl<T: ConfigDocument> Lock<T> {
         let path = || path.to_owned();
         let edited = |what: String| LockError::Edited { path: path(), what };
         let lock: Lock<T> = strict_json::parse_within(bytes, LOCK_BYTES_MAX)
-            .map_err(|source| LockError::Form { path: path(), source })?;
+            .map_err(|source| LockError::Form { path: path(), source: Box::new(source) })?;
         if lock.version != VERSION {
             return Err(LockError::Version { path: path(), found: lock.version });
         }

@@ -72,7 +72,7 @@ pub enum BuildError {
         /// The folder, from the root.
         folder: &'static str,
         /// Where and why.
-        source: JsonError,
+        source: Box<JsonError>,
     },
     /// CUE accepted what the reader refuses: the two schemas have come apart.
     #[error("{0}")]
@@ -94,7 +94,7 @@ pub enum BuildError {
 pub fn export_lock<T: ConfigDocument>(place: LockPlace, root: &Path, cue: &Cue) -> Result<Lock<T>, BuildError> {
     let files = files(place, root)?;
     let exported = cue.export(root, &files, place.expression)?;
-    let no_json = |source| BuildError::Export { folder: place.folder, source };
+    let no_json = |source| BuildError::Export { folder: place.folder, source: Box::new(source) };
     let values: BTreeMap<String, Value> = if place.single {
         BTreeMap::from([(place.expression.to_owned(), strict_json::parse(&exported).map_err(no_json)?)])
     } else {

@@ -69,16 +69,37 @@ struct Evaluated {
     feasible: f64,
 }
 
-/// A constraint's value as the model sees it: at most 0 where it is kept, on a logarithmic scale where values can span
-/// orders of magnitude. Bounded, since a point that is far off says no more than one that is off.
-fn transformed(value: f64, limit: f64, spread: f64) -> f64 {
-    if limit > 0.0 && value >= 0.0 {
-        let floor = 0.01 * limit;
-        ((value + floor) / (limit + floor)).ln().clamp(-3.0, 3.0)
-    } else if limit == 0.0 && value >= 0.0 {
-        if value > 0.0 { 1.0 } else { -1.0 }
-    } else {
-        ((value - limit) / spread).clamp(-3.0, 3.0)
+/// How the model sees the values of one constraint: at most 0 where it is kept, on a logarithmic scale where values can
+/// span orders of magnitude. Bounded, since a point that is far off says no more than one that is off.
+#[derive(Clone, Copy, Debug)]
+enum Seen {
+    /// Never negative and a limit above 0: a ratio.
+    Ratio,
+    /// Never negative and the limit is 0: kept or not.
+    Either,
+    /// Any number: a distance in units of the greatest seen.
+    Distance(f64),
+}
+
+impl Seen {
+    fn of(values: &[f64], limit: f64) -> Seen {
+        let signed = values.iter().any(|&value| value < 0.0);
+        match () {
+            () if !signed && limit > 0.0 => Seen::Ratio,
+            () if !signed && limit == 0.0 => Seen::Either,
+            () => Seen::Distance(values.iter().map(|value| (value - limit).abs()).fold(1e-12, f64::max)),
+        }
+    }
+
+    fn transformed(self, value: f64, limit: f64) -> f64 {
+        match self {
+            Seen::Ratio => {
+                let floor = 0.01 * limit;
+                ((value + floor) / (limit + floor)).ln().clamp(-3.0, 3.0)
+            }
+            Seen::Either => if value > limit { 1.0 } else { -1.0 },
+            Seen::Distance(unit) => (value - limit) / unit,
+        }
     }
 }
 
@@ -129,11 +150,11 @@ impl<'a> Model<'a> {
         for (index, limit) in limits.iter().enumerate() {
             let values: Vec<(&Site, f64)> =
                 told.iter().filter_map(|told| Some((&told.site, told.constraints[index]?))).collect();
-            let spread = values.iter().map(|(_, value)| (value - limit.max).abs()).fold(1e-12, f64::max);
+            let seen = Seen::of(&values.iter().map(|row| row.1).collect::<Vec<_>>(), limit.max);
             let rows: Vec<(&Site, f64)> =
-                values.into_iter().map(|(site, value)| (site, transformed(value, limit.max, spread))).collect();
+                values.into_iter().map(|(site, value)| (site, seen.transformed(value, limit.max))).collect();
             // Where all keep it clearly there is nothing to learn.
-            if rows.iter().any(|row| row.1 > -0.5) {
+            if rows.iter().any(|row| row.1 > -0.2) {
                 constraints.extend(process(rows, CONSTRAINT_NOISE, &mut warm.constraints[index]));
             }
         }

@@ -12,10 +12,15 @@ use serde::{Deserialize, Serialize};
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    time::Duration,
 };
 
 /// Longest line that is taken, in bytes: the hello of a host with thousands of CPUs stays far below.
 const LINE_MAX: u64 = 4 << 20;
+
+/// How often a child that was told to end is looked after, every 10 ms, before it is killed: 3 s, in which it can undo
+/// a fault that it had put beside a run.
+const PATIENCE: u32 = 300;
 
 /// What the program did wrong.
 #[derive(Debug, thiserror::Error)]
@@ -232,8 +237,12 @@ impl Drop for Problem {
         // A program that reads to the end of its input ends by itself and may undo faults on the way; one that does not
         // is killed. Neither failure leaves anything for us to do.
         self.input = None;
-        let mut rest = [0_u8; 4096];
-        while matches!(self.output.read(&mut rest), Ok(1..)) {}
+        for _ in 0..PATIENCE {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

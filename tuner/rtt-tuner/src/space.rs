@@ -362,6 +362,45 @@ impl Space {
         found
     }
 
+    /// Sites one telling step away from `site` on each axis, with the axis' index: all other classes, the values next to
+    /// it in a list, or a tenth of the range down and up.
+    pub(crate) fn steps(&self, site: &Site) -> Vec<(usize, Site)> {
+        let mut found: Vec<(usize, Site)> = Vec::new();
+        for index in (0..self.axes.len()).filter(|&index| !site[index].is_nan()) {
+            let axis = &self.axes[index];
+            let listed: Vec<f64> = axis.values.iter().filter_map(|value| self.number(index, value).ok()).collect();
+            let next: Vec<f64> = if axis.kind == Kind::Category {
+                listed
+            } else if !listed.is_empty() {
+                let at = listed.iter().position(|&other| other >= site[index]).unwrap_or(0);
+                listed[at.saturating_sub(1)..(at + 2).min(listed.len())].to_vec()
+            } else {
+                let (low, high) = ends(axis);
+                let (from, to) = (transform(axis.scale, low), transform(axis.scale, high));
+                let unit = if to > from { (transform(axis.scale, site[index]) - from) / (to - from) } else { 0.0 };
+                vec![self.at(index, unit - 0.1), self.at(index, unit + 0.1)]
+            };
+            for number in next.into_iter().filter(|number| number.to_bits() != site[index].to_bits()) {
+                let mut moved = site.clone();
+                moved[index] = number;
+                // An axis that comes to be by the step starts in the middle of its range.
+                for (child, parent) in self.parents.iter().enumerate() {
+                    if *parent == Some(index) {
+                        moved[child] = if self.exists(child, &moved) {
+                            if moved[child].is_nan() { self.at(child, NOWHERE) } else { moved[child] }
+                        } else {
+                            f64::NAN
+                        };
+                    }
+                }
+                if found.iter().all(|(_, other)| Space::key(other) != Space::key(&moved)) {
+                    found.push((index, moved));
+                }
+            }
+        }
+        found
+    }
+
     /// One axis of `site` moved at random.
     pub(crate) fn moved(&self, site: &Site, draw: &mut SplitMix64) -> Site {
         let mut moved = site.clone();

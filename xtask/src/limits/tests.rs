@@ -112,7 +112,12 @@ fn version_one_keeps_its_quota_in_two_files() {
 
 #[test]
 fn steal_and_pressure() {
-    check(&[("proc/stat", "cpu  50 0 0 45 0 0 0 5 9 0\ncpu0 1\n")], false, "steal", "warn: 5.00 % of CPU time since boot");
+    check(
+        &[("proc/stat", "cpu  50 0 0 45 0 0 0 5 9 0\ncpu0 1\n")],
+        false,
+        "steal",
+        "warn: 5.00 % of CPU time since boot",
+    );
     check(&[("proc/stat", "cpu  50 0 0 50 0 0 0 0 0 0\n")], false, "steal", "ok: 0.00 % of CPU time since boot");
     let path = "proc/pressure/cpu";
     check(&[(path, "some avg10=0.02 avg60=0.37\n")], false, "pressure", "ok: cpu 0.0 % of the last 10 s");

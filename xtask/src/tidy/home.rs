@@ -10,7 +10,7 @@ const DOCUMENT_CRATES: [&str; 6] =
 const OUTPUT_FILES: [&str; 3] = ["output.rs", "protocol.rs", "control.rs"];
 
 /// Finds files without a header, and code after the module of tests.
-pub fn check_header(source: Source<'_>, findings: &mut Vec<Finding>) {
+pub fn check_header(source: &Source<'_>, findings: &mut Vec<Finding>) {
     let mut push = |line: usize, message: &str| {
         let message = message.to_owned();
         findings.push(Finding { file: source.path.to_owned(), line, rule: "header", message });
@@ -27,7 +27,8 @@ pub fn check_header(source: Source<'_>, findings: &mut Vec<Finding>) {
 fn code_after_tests(code: &[String]) -> Option<usize> {
     let is_tests = |line: &String| line.starts_with("mod tests;") || line.starts_with("mod tests {");
     let opens = (1..code.len()).find(|index| {
-        is_tests(&code[*index]) && code[..*index].iter().rev().take_while(|line| line.starts_with('#')).any(|line| is_test_attribute(line))
+        is_tests(&code[*index])
+            && code[..*index].iter().rev().take_while(|line| line.starts_with('#')).any(|line| is_test_attribute(line))
     })?;
     let after = if code[opens].starts_with("mod tests;") {
         opens + 1
@@ -35,12 +36,14 @@ fn code_after_tests(code: &[String]) -> Option<usize> {
         // rustfmt closes a module in the first column.
         opens + 1 + code[opens..].iter().position(|line| line.starts_with('}'))?
     };
-    let may_follow = |line: &str| line.trim().is_empty() || line.starts_with('#') || (line.starts_with("mod ") && line.ends_with(';'));
+    let may_follow = |line: &str| {
+        line.trim().is_empty() || line.starts_with('#') || (line.starts_with("mod ") && line.ends_with(';'))
+    };
     (after..code.len()).find(|index| !may_follow(&code[*index])).map(|index| index + 1)
 }
 
 /// Finds `Serialize` derived or implemented where no format is defined.
-pub fn check_serialize(source: Source<'_>, findings: &mut Vec<Finding>) {
+pub fn check_serialize(source: &Source<'_>, findings: &mut Vec<Finding>) {
     let name = source.name();
     if DOCUMENT_CRATES.contains(&source.package()) || name.contains("json") || OUTPUT_FILES.contains(&name) {
         return;
@@ -63,9 +66,9 @@ pub fn check_serialize(source: Source<'_>, findings: &mut Vec<Finding>) {
 mod tests {
     use super::*;
 
-    fn lines(check: fn(Source<'_>, &mut Vec<Finding>), path: &str, text: &str) -> Vec<usize> {
+    fn lines(check: fn(&Source<'_>, &mut Vec<Finding>), path: &str, text: &str) -> Vec<usize> {
         let mut findings = Vec::new();
-        check(Source::new(path, text), &mut findings);
+        check(&Source::new(path, text), &mut findings);
         findings.iter().map(|finding| finding.line).collect()
     }
 
@@ -101,7 +104,11 @@ mod tests {
         serialize("tuner/rtt-tuner/src/output.rs", text, &[]);
         serialize("tuner/rtt-tuner/src/json_lines.rs", text, &[]);
         serialize("profiles/rtt-profile/src/knobs.rs", text, &[]);
-        serialize("tuner/rtt-tuner/src/fit.rs", "fn f<T: Serialize>(t: T, u: &impl Serialize) {}\n#[derive(Deserialize)]\n", &[]);
+        serialize(
+            "tuner/rtt-tuner/src/fit.rs",
+            "fn f<T: Serialize>(t: T, u: &impl Serialize) {}\n#[derive(Deserialize)]\n",
+            &[],
+        );
         serialize("tuner/rtt-tuner/src/fit.rs", "impl Serialize for A {}\n", &[1]);
         serialize("tuner/rtt-tuner/src/fit.rs", "#[cfg(test)]\nmod tests {\n#[derive(Serialize)]\n}\n", &[]);
     }

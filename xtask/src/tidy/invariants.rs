@@ -170,9 +170,11 @@ mod tests {
     #[test]
     fn an_id_without_a_row_is_found_where_it_is_defined() {
         check_table("", CODE, &["a/src/a.rs:3: RING-1 has no row in spec/invariants.md"]);
-        check_table("", "//! RTT-SYN-1 is a surface.\n//! - HOST-12: x\n//! See RING-9.\n", &[
-            "a/src/a.rs:2: HOST-12 has no row in spec/invariants.md",
-        ]);
+        check_table(
+            "",
+            "//! RTT-SYN-1 is a surface.\n//! - HOST-12: x\n//! See RING-9.\n",
+            &["a/src/a.rs:2: HOST-12 has no row in spec/invariants.md"],
+        );
     }
 
     #[test]
@@ -182,21 +184,31 @@ mod tests {
         let message = "`a/src/a.rs` has no check that names it (outside of header and tests)";
         check_table(row, &header_only, &[&format!("{TABLE}:1: RING-1: {message}")]);
         let other_test = CODE.replace("ring_1", "ring_10");
-        check_table(row, &other_test, &[
-            "spec/invariants.md:1: RING-1: `a/src/a.rs` has no test that names it",
-            "spec/invariants.md:1: RING-1: `a/src/a.rs` has no test `holds_ring_1`",
-        ]);
+        check_table(
+            row,
+            &other_test,
+            &[
+                "spec/invariants.md:1: RING-1: `a/src/a.rs` has no test that names it",
+                "spec/invariants.md:1: RING-1: `a/src/a.rs` has no test `holds_ring_1`",
+            ],
+        );
     }
 
     #[test]
     fn a_row_that_points_nowhere_is_found() {
-        check_table("| RING-1 | x | b.rs | c.rs: t |", CODE, &[
-            "spec/invariants.md:1: RING-1: checked in `b.rs`, which does not exist",
-            "spec/invariants.md:1: RING-1: tested in `c.rs`, which does not exist",
-        ]);
-        check_table("| RING-1 | x | a/src/a.rs | a/src/a.rs |", CODE, &[
-            "spec/invariants.md:1: RING-1: name the test after its file: `file: test`",
-        ]);
+        check_table(
+            "| RING-1 | x | b.rs | c.rs: t |",
+            CODE,
+            &[
+                "spec/invariants.md:1: RING-1: checked in `b.rs`, which does not exist",
+                "spec/invariants.md:1: RING-1: tested in `c.rs`, which does not exist",
+            ],
+        );
+        check_table(
+            "| RING-1 | x | a/src/a.rs | a/src/a.rs |",
+            CODE,
+            &["spec/invariants.md:1: RING-1: name the test after its file: `file: test`"],
+        );
     }
 
     #[test]

@@ -104,7 +104,8 @@ mod tests {
         let mut members: Vec<Member> = LAYERS.iter().map(|(each, _)| member(each, &[])).collect();
         members.retain(|each| each.name != name);
         members.push(member(name, links));
-        let manifest = format!("[package]\nname = \"{name}\"\n{}.workspace = true\n", links.join(".workspace = true\n"));
+        let manifest =
+            format!("[package]\nname = \"{name}\"\n{}.workspace = true\n", links.join(".workspace = true\n"));
         let tree = Tree::of(&[(&format!("{name}/Cargo.toml"), &manifest)]);
         let mut findings = Vec::new();
         check(&tree, &Packages { members, ..Packages::default() }, &mut findings);

@@ -83,10 +83,10 @@ mod tests {
 
     #[test]
     fn what_does_not_exist_is_found() {
-        check_map("runtime/\nrtt-ring `runtime/rtt-rings` `x.rs`", &[
-            "2: names `runtime/rtt-rings`, which does not exist",
-            "2: names `x.rs`, which does not exist",
-        ]);
+        check_map(
+            "runtime/\nrtt-ring `runtime/rtt-rings` `x.rs`",
+            &["2: names `runtime/rtt-rings`, which does not exist", "2: names `x.rs`, which does not exist"],
+        );
     }
 
     #[test]

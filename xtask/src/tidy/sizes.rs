@@ -11,7 +11,7 @@ const FUNCTION_LINES: usize = 70;
 const TEST_FUNCTION_LINES: usize = 120;
 
 /// Finds files and functions that are too long.
-pub fn check(source: Source<'_>, findings: &mut Vec<Finding>) {
+pub fn check(source: &Source<'_>, findings: &mut Vec<Finding>) {
     let mut push = |line: usize, message: String| {
         findings.push(Finding { file: source.path.to_owned(), line, rule: "sizes", message });
     };
@@ -35,7 +35,7 @@ mod tests {
 
     fn check_file(path: &str, text: &str, expected: &[&str]) {
         let mut findings = Vec::new();
-        check(Source::new(path, text), &mut findings);
+        check(&Source::new(path, text), &mut findings);
         let got: Vec<String> = findings.iter().map(|each| format!("{}: {}", each.line, each.message)).collect();
         assert_eq!(got, expected, "{path}");
     }

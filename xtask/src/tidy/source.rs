@@ -222,7 +222,7 @@ mod tests {
         check_blank("a // unsafe\nb", "a          \nb");
         check_blank("a /* x /* y */ z */ b", "a                   b");
         check_blank(r#"f("\" {", 1)"#, "f(      , 1)");
-        check_blank("r#\"a\"b\"#;", "         ;");
+        check_blank("r#\"a\"b\"#;", "        ;");
         check_blank("br\"{\";", "     ;");
         check_blank("'{' '\\'' '\\u{7f}'", "                 ");
     }

@@ -9,7 +9,7 @@ const PLACES: [&str; 4] = ["rtt-ring", "rtt-host", "rtt-connector", "rtt-store"]
 const NEAR: usize = 10;
 
 /// Finds `unsafe` in other crates, and blocks and implementations without a `SAFETY:` comment.
-pub fn check(source: Source<'_>, findings: &mut Vec<Finding>) {
+pub fn check(source: &Source<'_>, findings: &mut Vec<Finding>) {
     let allowed = PLACES.contains(&source.package());
     for (index, code) in source.code.iter().enumerate() {
         if !words(code).any(|word| word == "unsafe") {
@@ -45,7 +45,7 @@ mod tests {
 
     fn check_file(path: &str, text: &str, expected: &[(usize, &str)]) {
         let mut findings = Vec::new();
-        check(Source::new(path, text), &mut findings);
+        check(&Source::new(path, text), &mut findings);
         assert_eq!(findings.len(), expected.len(), "{text}: {findings:?}");
         for (finding, (line, part)) in findings.iter().zip(expected) {
             assert!(finding.line == *line && finding.message.contains(part), "{text}: {finding:?}");

@@ -27,20 +27,24 @@ fn shell(script: &str) -> Spawn<'static> {
 /// is closed although it was inheritable.
 #[test]
 fn host_7_a_child_has_the_descriptors_passed_and_no_others() {
-    let (passed, kept) = (memfd(b"passed"), memfd(b"kept"));
+    let (passed, kept) = (memfd(b"passed\n"), memfd(b"kept"));
     fcntl_setfd(&kept, FdFlags::empty()).expect("own descriptor");
-    // The script is given `--control N`, so N is its second argument. The glob runs in the shell itself, not in a child.
-    let script = format!(
-        "cat /proc/self/fd/$2; echo; test -e /proc/self/fd/{} && echo leaked; echo /proc/$$/fd/*",
-        kept.as_raw_fd()
-    );
-    let spawn = shell(&script).descriptor("--control", passed.as_fd());
-    let (text, ended) = output(spawn);
-    let (first, rest) = text.split_once('\n').expect("two lines");
-    assert_eq!((first, ended), ("passed", Ended::Code(0)));
-    let mut open: Vec<i32> = rest.split_whitespace().filter_map(|path| path.rsplit('/').next()?.parse().ok()).collect();
+    // `--control N` are the script's first two arguments. It waits for input, so that it can be looked at from here.
+    let script = "cat /proc/self/fd/$2; read line";
+    let spawn = shell(script).descriptor("--control", passed.as_fd()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = spawn.start().expect("a shell");
+    let mut line = String::new();
+    let mut output = io::BufReader::new(child.take_stdout().expect("piped"));
+    io::BufRead::read_line(&mut output, &mut line).expect("text");
+    assert_eq!(line, "passed\n");
+    let entries = fs::read_dir(format!("/proc/{}/fd", child.pid())).expect("own child");
+    let mut open: Vec<i32> = entries
+        .map(|entry| entry.expect("an entry").file_name().to_str().and_then(|fd| fd.parse().ok()).expect("a number"))
+        .collect();
     open.sort_unstable();
     assert_eq!(open, [0, 1, 2, passed.as_raw_fd()], "standard streams and what was passed");
+    drop(child.take_stdin());
+    child.wait(None).expect("own child");
 }
 
 #[test]
@@ -55,7 +59,7 @@ fn descriptors_are_told_by_argument() {
 #[test]
 fn standard_streams_and_doubles_are_not_passed() {
     let fd = memfd(b"");
-    let stdin = std::io::stdin();
+    let stdin = io::stdin();
     let twice = shell("true").descriptor("--a", fd.as_fd()).descriptor("--b", fd.as_fd());
     for spawn in [shell("true").descriptor("--a", stdin.as_fd()), twice] {
         assert!(matches!(spawn.start(), Err(SpawnError::Descriptor { .. })));

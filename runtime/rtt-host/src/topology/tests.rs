@@ -114,8 +114,11 @@ mod with_hwloc {
         assert!(error.to_string().contains("no/such.xml"), "{error}");
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("machine.xml");
-        std::fs::write(&path, "<topology><object/>").expect("a file");
-        assert!(HwlocTopology::Xml(path).read().is_err());
+        for text in ["", "no xml", "<topology><object/>", "<topology version=\"2.0\"></topology>"] {
+            std::fs::write(&path, text).expect("a file");
+            let error = HwlocTopology::Xml(path.clone()).read().expect_err(text);
+            assert!(matches!(error, TopologyError::Hwloc { .. }), "{error}");
+        }
     }
 
     /// The saved machines beside the repository, or `None` with the reason printed.

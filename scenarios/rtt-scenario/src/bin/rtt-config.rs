@@ -1,2 +1,268 @@
-//! `rtt-config`: makes the locks from their CUE sources, and checks what is there.
-fn main() {}
+//! `rtt-config`: makes the locks of the CUE sources, and checks sources, locks, corpus and page against each other.
+//!
+//! Exit codes: 0 all is well (what was skipped is printed), 2 usage, 3 refused, with "nothing was run".
+
+use clap::{Parser, Subcommand, ValueEnum};
+use rtt_scenario::{
+    BuildError, CHAOS_LOCK, ConfigDocument, Cue, FaultPlan, Lock, LockPlace, PACK_LOCK, SLO_LOCK, SLO_PAGE, Scenario,
+    Slo, build_lock, corpus, cue_verdict, export_lock, read_json, slo_page, write_if_changed,
+};
+use std::{
+    error::Error,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+const REFUSED: u8 = 3;
+
+#[derive(Parser)]
+#[command(version, about = "Makes and checks the locks of the CUE sources", after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  rtt-config validate my-scenario.json
+  rtt-config check --cue target/cue
+  rtt-config build --cue target/cue
+
+Exit codes: 0 ok, 2 usage, 3 refused.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Export the CUE sources to the locks beside them, and write SLO.md
+    Build {
+        /// The `cue` program
+        #[arg(long)]
+        cue: PathBuf,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Prove that sources, locks, SLO.md and corpus agree
+    Check {
+        /// The `cue` program; without it, locks are compared with the digests of their sources only
+        #[arg(long)]
+        cue: Option<PathBuf>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Check documents that you wrote as JSON
+    Validate {
+        /// What they are
+        #[arg(long, value_enum, default_value_t = Kind::Scenario)]
+        kind: Kind,
+        /// The files
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Print SLO.md, as made from ci/slo.lock.json
+    Slo {
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+#[derive(clap::Args)]
+struct Place {
+    /// Root of the repository; default: the nearest folder above that holds spec/schema
+    #[arg(long)]
+    root: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Kind {
+    Scenario,
+    FaultPlan,
+    Slo,
+}
+
+impl Place {
+    fn root(&self) -> Result<PathBuf, Box<dyn Error>> {
+        if let Some(root) = &self.root {
+            return Ok(root.clone());
+        }
+        let here = std::env::current_dir()?;
+        let root = here.ancestors().find(|folder| folder.join("spec/schema").is_dir());
+        root.map(Path::to_owned)
+            .ok_or_else(|| "no spec/schema here or above, expected the repository (see --root); nothing was run".into())
+    }
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Build { cue, place } => place.root().and_then(|root| build(&root, &Cue::at(&cue))),
+        Command::Check { cue, place } => place.root().and_then(|root| check(&root, cue.map(|cue| Cue::at(&cue)))),
+        Command::Validate { kind, files } => validate(kind, &files),
+        Command::Slo { place } => place.root().and_then(|root| print_slo(&root)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", with_causes(error.as_ref()));
+            ExitCode::from(REFUSED)
+        }
+    }
+}
+
+fn with_causes(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}\n  caused by: {cause}"))
+}
+
+fn build(root: &Path, cue: &Cue) -> Result<(), Box<dyn Error>> {
+    let say = |path: &str, changed: bool| println!("{path}: {}", if changed { "written" } else { "unchanged" });
+    // All sources are evaluated before the first lock is replaced: a mistake in one leaves the set as it was.
+    let slo = export_lock::<Slo>(SLO_LOCK, root, cue)?;
+    export_lock::<FaultPlan>(CHAOS_LOCK, root, cue)?;
+    say(PACK_LOCK.lock, build_lock::<Scenario>(PACK_LOCK, root, cue)?.1);
+    say(CHAOS_LOCK.lock, build_lock::<FaultPlan>(CHAOS_LOCK, root, cue)?.1);
+    say(SLO_LOCK.lock, build_lock::<Slo>(SLO_LOCK, root, cue)?.1);
+    say(SLO_PAGE, write_if_changed(&root.join(SLO_PAGE), &slo_page(only(&slo)?))?);
+    Ok(())
+}
+
+/// The one document of the objectives' lock.
+fn only(lock: &Lock<Slo>) -> Result<&Slo, Box<dyn Error>> {
+    match lock.documents.as_slice() {
+        [slo] => Ok(slo),
+        more => Err(format!("{}: found {} documents, expected one; nothing was run", SLO_LOCK.lock, more.len()).into()),
+    }
+}
+
+fn validate(kind: Kind, files: &[PathBuf]) -> Result<(), Box<dyn Error>> {
+    fn one<T: ConfigDocument>(file: &Path, findings: &mut Findings) {
+        findings.note(&format!("{}: a good {}", file.display(), T::KIND), read_json::<T>(file));
+    }
+    let mut findings = Findings::default();
+    for file in files {
+        match kind {
+            Kind::Scenario => one::<Scenario>(file, &mut findings),
+            Kind::FaultPlan => one::<FaultPlan>(file, &mut findings),
+            Kind::Slo => one::<Slo>(file, &mut findings),
+        }
+    }
+    findings.finish()
+}
+
+fn print_slo(root: &Path) -> Result<(), Box<dyn Error>> {
+    let lock = Lock::<Slo>::load(&root.join(SLO_LOCK.lock), root)?;
+    print!("{}", slo_page(only(&lock)?));
+    Ok(())
+}
+
+/// What `check` and `validate` found: everything is looked at, then judged.
+#[derive(Default)]
+struct Findings {
+    refused: usize,
+}
+
+impl Findings {
+    /// Prints `good`, or why not.
+    fn note<T, E: Error>(&mut self, good: &str, result: Result<T, E>) -> Option<T> {
+        match result {
+            Ok(value) => {
+                println!("ok: {good}");
+                Some(value)
+            }
+            Err(error) => {
+                self.refuse(&with_causes(&error));
+                None
+            }
+        }
+    }
+
+    fn refuse(&mut self, why: &str) {
+        eprintln!("refused: {why}");
+        self.refused += 1;
+    }
+
+    fn finish(self) -> Result<(), Box<dyn Error>> {
+        match self.refused {
+            0 => Ok(()),
+            refused => Err(format!("{refused} refused; nothing was run").into()),
+        }
+    }
+}
+
+fn check(root: &Path, cue: Option<Cue>) -> Result<(), Box<dyn Error>> {
+    let mut findings = Findings::default();
+    let scenarios = check_lock::<Scenario>(PACK_LOCK, root, cue.as_ref(), &mut findings);
+    check_lock::<FaultPlan>(CHAOS_LOCK, root, cue.as_ref(), &mut findings);
+    if let Some(lock) = check_lock::<Slo>(SLO_LOCK, root, cue.as_ref(), &mut findings) {
+        let slo = only(&lock)?;
+        if std::fs::read(root.join(SLO_PAGE)).is_ok_and(|page| page == slo_page(slo).as_bytes()) {
+            println!("ok: {SLO_PAGE} is the page of {}", SLO_LOCK.lock);
+        } else {
+            findings.refuse(&format!("{SLO_PAGE}: not the page of {}: run `cargo xtask config build`", SLO_LOCK.lock));
+        }
+        if let Some(scenarios) = scenarios {
+            check_objectives(slo, &scenarios.documents, &mut findings);
+        }
+    }
+    check_corpus(root, cue.as_ref(), &mut findings)?;
+    match cue {
+        Some(cue) => println!("ok: compared with {}", cue.version()?),
+        None => println!(
+            "skipped: no `cue` given, so neither exports nor CUE's verdicts on the corpus were compared; \
+             `cargo xtask config check` builds it where Go 1.24 or later is installed"
+        ),
+    }
+    findings.finish()
+}
+
+/// The lock itself, then whether its sources still say the same.
+fn check_lock<T: ConfigDocument>(
+    place: LockPlace,
+    root: &Path,
+    cue: Option<&Cue>,
+    findings: &mut Findings,
+) -> Option<Lock<T>> {
+    let lock = Lock::<T>::load(&root.join(place.lock), root);
+    let lock = findings.note(&format!("{} agrees with the digests of its sources", place.lock), lock);
+    let exported: Result<Lock<T>, BuildError> = export_lock(place, root, cue?);
+    let exported = findings.note(&format!("{}/*.cue evaluates", place.folder), exported)?;
+    // A lock that was edited together with its digests is found only here.
+    if lock.as_ref().is_some_and(|lock| lock.text() != exported.text()) {
+        findings.refuse(&format!("{}: not what its sources say: run `cargo xtask config build`", place.lock));
+    }
+    lock
+}
+
+fn check_objectives(slo: &Slo, scenarios: &[Scenario], findings: &mut Findings) {
+    let before = findings.refused;
+    for scenario in scenarios.iter().filter(|scenario| slo.objective(&scenario.name).is_none()) {
+        findings.refuse(&format!("ci/slo.cue: scenario `{}` has no objective, expected one for each", scenario.name));
+    }
+    for objective in &slo.objectives {
+        if scenarios.iter().all(|scenario| scenario.name != objective.scenario) {
+            findings.refuse(&format!("ci/slo.cue: no scenario `{}`, expected one of the pack", objective.scenario));
+        }
+    }
+    if findings.refused == before {
+        println!("ok: each scenario has its objective");
+    }
+}
+
+/// SCEN-6: the folder of a document is its verdict, for the reader and for CUE.
+fn check_corpus(root: &Path, cue: Option<&Cue>, findings: &mut Findings) -> Result<(), Box<dyn Error>> {
+    let rows = corpus(root)?;
+    let before = findings.refused;
+    for row in &rows {
+        let word = |accepted| if accepted { "accepted" } else { "refused" };
+        let mut judge = |who: &str, accepted: bool| {
+            if accepted != row.good {
+                findings.refuse(&format!("{}: {} by {who}, expected {}", row.path, word(accepted), word(row.good)));
+            }
+        };
+        judge("the Rust reader", row.reader_verdict().accepted());
+        if let Some(cue) = cue {
+            judge("cue vet", cue_verdict(row, root, cue)?.accepted());
+        }
+    }
+    if findings.refused == before {
+        let readers = if cue.is_some() { "the Rust reader and cue vet" } else { "the Rust reader" };
+        println!("ok: {} documents of the corpus have the same verdict from {readers}", rows.len());
+    }
+    Ok(())
+}

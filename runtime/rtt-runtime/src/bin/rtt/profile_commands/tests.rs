@@ -203,8 +203,8 @@ fn a_document_that_does_not_hold_is_refused_by_every_action() {
 
     place.sign_blindly(&payload.replacen(r#""pairs":20"#, r#""pairs":20,"pairs":20"#, 1), "duplicate");
     place.refused_by_all("@/duplicate", "duplicate key `pairs`");
-    place.sign_blindly(&payload.replacen(r#""pairs":20"#, r#""pairs":20,"pears":20"#, 1), "unknown");
-    place.refused_by_all("@/unknown", "unknown field `pears`; did you mean `pairs`?");
+    place.sign_blindly(&payload.replacen(r#""pairs":20"#, r#""pairs":20,"pair":20"#, 1), "unknown");
+    place.refused_by_all("@/unknown", "unknown field `pair`; did you mean `pairs`?");
     place.sign_blindly(&format!("{payload}\n"), "loose");
     place.refused_by_all("@/loose", "not in canonical form");
     place.sign_blindly(&payload.replacen(r#""batch":32"#, r#""batch":0"#, 1), "range");

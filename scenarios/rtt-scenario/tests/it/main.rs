@@ -1,0 +1,226 @@
+//! The shipped documents, the corpus, and `rtt-config` on copies of the repository's configuration.
+
+use rtt_scenario::{
+    Arrival, CHAOS_LOCK, Cue, FaultKind, FaultPlan, Lock, PACK_LOCK, Pack, SLO_LOCK, Scenario, Slo, corpus,
+    cue_verdict, export_lock,
+};
+use rtt_units::Nanos;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+use tempfile::TempDir;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The pinned `cue`, or the one on PATH, or a printed reason.
+fn cue() -> Option<Cue> {
+    let cue = Cue::find(&root());
+    if let Err(reason) = &cue {
+        println!(
+            "skipped: {reason}; `cargo xtask config check` builds the pinned one where Go 1.24 or later is installed"
+        );
+    }
+    cue.ok()
+}
+
+#[test]
+fn the_pack_holds_the_shipped_scenarios() {
+    let pack = Pack::load(&root().join("scenarios")).expect("the committed locks");
+    let names: Vec<&str> = pack.scenarios().map(|(scenario, _)| scenario.name.as_str()).collect();
+    assert_eq!(names, ["burst", "busy", "fan_in", "frugal", "mixed_payload", "ping_pong", "poisson", "steady"]);
+    let (steady, digest) = pack.scenario("steady").expect("steady");
+    assert_eq!(digest, steady.digest());
+    assert_eq!(steady.workload.arrival, Arrival::Fixed);
+    let unknown = pack.scenario("stedy").expect_err("a typo");
+    assert_eq!(unknown.near.as_deref(), Some("steady"));
+    assert!(unknown.to_string().ends_with("did you mean `steady`?; nothing was run"), "{unknown}");
+}
+
+/// SCEN-5
+#[test]
+fn everyday_strikes_once_with_each_fault_and_never_with_two_at_once() {
+    let pack = Pack::load(&root().join("scenarios")).expect("the committed locks");
+    let (everyday, _) = pack.fault_plan("everyday").expect("everyday");
+    for seed in 0..5_000 {
+        let schedule = everyday.draw(seed, Nanos::from_millis(1_000));
+        assert!(!schedule.overlaps(), "seed {seed}: {schedule:?}");
+        let mut kinds: Vec<FaultKind> = schedule.strikes.iter().map(|strike| strike.kind).collect();
+        kinds.sort();
+        assert_eq!(kinds, FaultKind::ALL, "seed {seed}");
+    }
+}
+
+/// SCEN-1, SCEN-2, SCEN-6
+#[test]
+fn the_reader_gives_the_verdict_of_the_corpus() {
+    let rows = corpus(&root()).expect("the corpus");
+    let (good, bad) = (rows.iter().filter(|row| row.good).count(), rows.iter().filter(|row| !row.good).count());
+    assert!(good >= 10 && bad >= 30, "{good} good and {bad} bad documents");
+    for row in &rows {
+        let verdict = row.reader_verdict();
+        assert_eq!(verdict.accepted(), row.good, "{}: {verdict:?}", row.path);
+        if let rtt_scenario::Verdict::Refused(why) = verdict {
+            let place = why.strip_prefix(&row.path).and_then(|rest| rest.strip_prefix(':')).unwrap_or_default();
+            assert!(place.starts_with(|c: char| c.is_ascii_digit()), "{why}: expected file:line");
+            assert!(why.ends_with("\nnothing was run"), "{why}");
+        }
+    }
+}
+
+/// SCEN-6
+#[test]
+fn cue_gives_the_verdict_of_the_corpus() {
+    let Some(cue) = cue() else { return };
+    for row in corpus(&root()).expect("the corpus") {
+        let verdict = cue_verdict(&row, &root(), &cue).expect("cue runs");
+        assert_eq!(verdict.accepted(), row.good, "{}: {verdict:?}", row.path);
+    }
+}
+
+#[test]
+fn the_committed_locks_are_what_cue_exports() {
+    let Some(cue) = cue() else { return };
+    let committed = |lock: &str| fs::read_to_string(root().join(lock)).expect(lock);
+    let scenarios = export_lock::<Scenario>(PACK_LOCK, &root(), &cue).expect("scenarios");
+    assert_eq!(scenarios.text(), committed(PACK_LOCK.lock));
+    let plans = export_lock::<FaultPlan>(CHAOS_LOCK, &root(), &cue).expect("fault plans");
+    assert_eq!(plans.text(), committed(CHAOS_LOCK.lock));
+    let slo = export_lock::<Slo>(SLO_LOCK, &root(), &cue).expect("objectives");
+    assert_eq!(slo.text(), committed(SLO_LOCK.lock));
+}
+
+/// A copy of all that `rtt-config` reads.
+fn repository() -> TempDir {
+    let copy = tempfile::tempdir().expect("a folder");
+    for folder in [
+        "spec/schema",
+        "spec/schema/corpus/good",
+        "spec/schema/corpus/bad",
+        "scenarios/pack",
+        "scenarios/chaos",
+        "scenarios",
+        "ci",
+        ".",
+    ] {
+        fs::create_dir_all(copy.path().join(folder)).expect("a folder");
+        for entry in fs::read_dir(root().join(folder)).expect(folder) {
+            let name = entry.expect("an entry").file_name();
+            let wanted =
+                name.to_str().is_some_and(|name| [".cue", ".json", "SLO.md"].iter().any(|end| name.ends_with(end)));
+            if wanted {
+                fs::copy(root().join(folder).join(&name), copy.path().join(folder).join(&name)).expect("a copy");
+            }
+        }
+    }
+    copy
+}
+
+/// Exit code, standard output and standard error of `rtt-config` in `folder`.
+fn rtt_config(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_rtt-config"));
+    let output = { output }.args(arguments).current_dir(folder).output().expect("rtt-config starts");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+fn edit(root: &Path, file: &str, from: &str, to: &str) {
+    let path = root.join(file);
+    let text = fs::read_to_string(&path).expect(file);
+    assert!(text.contains(from), "{file} holds {from}");
+    fs::write(&path, text.replacen(from, to, 1)).expect(file);
+}
+
+/// SCEN-3, SCEN-4: each edit alone is refused, and none of them leaves `check` content.
+#[test]
+fn check_refuses_every_edit_that_was_not_built() {
+    let (code, out, err) = rtt_config(repository().path(), &["check"]);
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    assert!(out.contains("\nskipped: no `cue` given"), "{out}");
+    for (file, from, to, expected) in [
+        (
+            "scenarios/pack/steady.cue",
+            "20_000",
+            "20_001",
+            "scenarios/pack.lock.json: stale, scenarios/pack/steady.cue was changed",
+        ),
+        ("spec/schema/slo.cue", "// What", "// Which", "ci/slo.lock.json: stale, spec/schema/slo.cue was changed"),
+        (
+            "scenarios/pack.lock.json",
+            "\"samples_min\": 2500",
+            "\"samples_min\": 2501",
+            "edited by hand (documents have digest",
+        ),
+        ("scenarios/chaos.lock.json", "\"version\": 1,", "\"version\":  1,", "edited by hand (line 2"),
+        ("ci/slo.lock.json", "\"version\": 1,", "\"version\": 1, \"more\": 1,", "ci/slo.lock.json: not a lock"),
+        ("SLO.md", "steady", "stead", "SLO.md: not the page of ci/slo.lock.json"),
+        (
+            "spec/schema/corpus/good/scenario-steady.json",
+            "\"fixed\"",
+            "\"fixd\"",
+            "refused by the Rust reader, expected accepted",
+        ),
+    ] {
+        let copy = repository();
+        edit(copy.path(), file, from, to);
+        let (code, out, err) = rtt_config(copy.path(), &["check"]);
+        assert_eq!(code, Some(3), "{file}: {out}{err}");
+        assert!(err.contains(expected) && err.ends_with("nothing was run\n"), "{file}: {err}");
+    }
+}
+
+/// SCEN-4: digests cannot tell a lock whose digests were forged too; an export can.
+#[test]
+fn check_with_cue_finds_a_forged_lock_and_build_repairs_it() {
+    let Some(_) = cue() else { return };
+    let copy = repository();
+    let program = root().join("target/cue");
+    let program = if program.is_file() { program } else { PathBuf::from("cue") };
+    let program = program.to_str().expect("a path in UTF-8");
+    let path = copy.path().join(PACK_LOCK.lock);
+    let lock = Lock::<Scenario>::load(&path, copy.path()).expect("the lock");
+    let mut documents = lock.documents.clone();
+    documents[0].budget.loss_ppm = 1;
+    let forged = Lock::new(lock.sources, documents);
+    fs::write(&path, forged.text()).expect("write");
+    assert!(Pack::load(&copy.path().join("scenarios")).is_ok(), "digests alone do not see it");
+    let (code, _, err) = rtt_config(copy.path(), &["check", "--cue", program]);
+    assert_eq!(code, Some(3), "{err}");
+    assert!(err.contains("scenarios/pack.lock.json: not what its sources say"), "{err}");
+    let (code, out, err) = rtt_config(copy.path(), &["build", "--cue", program]);
+    assert_eq!(code, Some(0), "{err}");
+    assert_eq!(
+        out,
+        "scenarios/pack.lock.json: written\nscenarios/chaos.lock.json: unchanged\nci/slo.lock.json: unchanged\nSLO.md: unchanged\n"
+    );
+    assert_eq!(fs::read(&path).expect("read"), fs::read(root().join(PACK_LOCK.lock)).expect("read"));
+}
+
+#[test]
+fn build_with_a_mistake_in_a_source_writes_nothing() {
+    let Some(cue) = cue() else { return };
+    let copy = repository();
+    edit(copy.path(), "scenarios/pack/burst.cue", "factor: 10", "factor: 101");
+    let error = export_lock::<Scenario>(PACK_LOCK, copy.path(), &cue).expect_err("out of range").to_string();
+    assert!(error.contains("scenarios/pack/burst.cue:") && error.ends_with("nothing was run"), "{error}");
+}
+
+#[test]
+fn validate_answers_a_user() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let good = fs::read_to_string(root().join("spec/schema/corpus/good/scenario-steady.json")).expect("a document");
+    fs::write(folder.path().join("good.json"), &good).expect("write");
+    fs::write(folder.path().join("bad.json"), good.replace("\"producers\": 1", "\"producer\": 1")).expect("write");
+    let (code, out, err) = rtt_config(folder.path(), &["validate", "good.json"]);
+    assert_eq!((code, out.as_str(), err.as_str()), (Some(0), "ok: good.json: a good scenario\n", ""));
+    let (code, _, err) = rtt_config(folder.path(), &["validate", "good.json", "bad.json"]);
+    assert_eq!(code, Some(3));
+    assert!(err.starts_with("refused: bad.json:"), "{err}");
+    assert!(err.contains("workload.producer: unknown field; did you mean `producers`?\n"), "{err}");
+    assert!(err.ends_with("nothing was run\n"), "{err}");
+    assert_eq!(rtt_config(folder.path(), &["validat", "good.json"]).0, Some(2));
+    assert_eq!(rtt_config(folder.path(), &["check"]).0, Some(3), "there is no repository here");
+}

@@ -1,0 +1,117 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// What `--help` adds at the end of `tune`.
+const TUNE_EXAMPLES: &str = "\
+Examples:
+  rtt-tuner tune --quick --lab target/release/rtt-lab --endpoint target/release/rtt-endpoint
+  rtt-tuner tune --fix wait=spin --sweep ring=64KiB..4MiB:x2 --dry-run --lab ... --endpoint ...
+  rtt-tuner tune --simulate target/release/rtt-syn-1
+  rtt-tuner tune --resume
+
+Exit codes: 0 better or no better, 2 usage, 3 configuration refused, 12 undecided, 13 environment unfit,
+15 another measurement holds the host, 130 interrupted (resumable).";
+
+const BENCH_EXAMPLES: &str = "\
+Examples:
+  rtt-tuner bench --evals 25,50 --seeds 20
+  rtt-tuner bench --json --problem python3 rtt_syn_1.py --serve";
+
+/// Finds the knobs that are best for a host.
+#[derive(Debug, Parser)]
+#[command(name = "rtt-tuner", version, infer_long_args = false)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Subject,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Subject {
+    /// Search, confirm, and write a signed profile and a report
+    #[command(after_help = TUNE_EXAMPLES)]
+    Tune(Box<TuneArguments>),
+    /// True regret of each solver on a problem whose best point is known
+    #[command(after_help = BENCH_EXAMPLES)]
+    Bench(BenchArguments),
+}
+
+/// Options of `tune`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TuneArguments {
+    /// Scenario `steady`, short runs, at most 20 points and 20 pairs, about 3 minutes of measuring
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Print every effect and the time estimate, measure nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// One JSON object at the end of stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Order, faults and noise again as in the run that printed this seed
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Measure this scenario (repeatable); default: steady, burst, busy
+    #[arg(long, value_name = "NAME|FILE")]
+    pub(crate) scenario: Vec<String>,
+    /// Measuring time on the wall clock; default 15m, with --quick 3m
+    #[arg(long, value_name = "TIME")]
+    pub(crate) budget: Option<String>,
+    /// Go on with the log of an interrupted run, the newest where none is named
+    #[arg(long, value_name = "RUN", num_args = 0..=1)]
+    #[expect(clippy::option_option, reason = "absent, without a name, with a name")]
+    pub(crate) resume: Option<Option<String>>,
+    /// Keep a knob, such as wait=spin (repeatable)
+    #[arg(long, value_name = "KNOB=VALUE")]
+    pub(crate) fix: Vec<String>,
+    /// Bound and step a knob, such as ring=64KiB..4MiB:x2 or pin=same_cpu,same_l3 (repeatable)
+    #[arg(long, value_name = "KNOB=RANGE")]
+    pub(crate) sweep: Vec<String>,
+    /// Use these CPUs only, such as 2-7
+    #[arg(long, value_name = "LIST")]
+    pub(crate) cpus: Option<String>,
+    /// Calm runs only
+    #[arg(long)]
+    pub(crate) no_faults: bool,
+    /// Tune a simulated surface instead of this host: a problem program and its arguments, the rest of the line
+    #[arg(long, value_name = "PROGRAM", num_args = 1.., allow_hyphen_values = true)]
+    pub(crate) simulate: Vec<String>,
+    /// Write under this folder: profiles/, reports/ and .rtt/
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) root: PathBuf,
+    /// The lab that measures
+    #[arg(long, value_name = "PATH")]
+    pub(crate) lab: Option<PathBuf>,
+    /// The endpoint that is tuned
+    #[arg(long, value_name = "PATH")]
+    pub(crate) endpoint: Option<PathBuf>,
+    /// The program that draws the report; without it there is none
+    #[arg(long, value_name = "PATH")]
+    pub(crate) report: Option<PathBuf>,
+}
+
+/// Options of `bench`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct BenchArguments {
+    /// Evaluations for each search
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "25,50,100", value_parser = evaluations)]
+    pub(crate) evals: Vec<usize>,
+    /// Searches for each row
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub(crate) seeds: u64,
+    /// One JSON object: {version, rows: [{problem, solver, evals, seeds, median, mean, p90}]}
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The problem program and its arguments, the rest of the line; default: RTT-SYN-1
+    #[arg(long, value_name = "PROGRAM", num_args = 1.., allow_hyphen_values = true)]
+    pub(crate) problem: Vec<String>,
+}
+
+fn evaluations(text: &str) -> Result<usize, String> {
+    match text.trim().parse() {
+        Ok(count @ 2..=1000) => Ok(count),
+        _ => Err(format!("`{text}`: expected whole numbers of 2 to 1000, such as 25,50,100")),
+    }
+}

@@ -1,0 +1,40 @@
+//! From measurements to a signed profile: search space, objective, solvers, confirmation.
+//!
+//! The tuner talks to what it tunes over the problem protocol and never links it. Its solvers run under argmin's
+//! executor. What it finds is confirmed by the e-process of `rtt-measure` on pairs that the search never saw.
+//!
+//! Not here: running anything on a host (`rtt-lab`), drawing the report (`rtt-report`), judging builds (`rtt-gate`).
+
+mod arguments;
+mod bench;
+mod climb;
+mod exit;
+mod gaussian_process;
+mod interrupt;
+mod matrix;
+mod model;
+mod objective;
+mod problem;
+mod solver;
+mod space;
+
+use arguments::{Arguments, Subject};
+use clap::Parser;
+
+/// Runs the command line of this process and returns its exit code.
+pub fn run() -> u8 {
+    let arguments = Arguments::parse();
+    let ended = interrupt::watch().map_err(|error| exit::Stop::unexpected(&error)).and_then(|()| match arguments.command {
+        Subject::Tune(_) => Err(exit::Stop::usage("later")),
+        Subject::Bench(options) => bench::bench(&options),
+    });
+    match ended {
+        Ok(exit) => exit.code(),
+        Err(stop) => {
+            if !stop.message.is_empty() {
+                eprintln!("rtt-tuner: {}", stop.message);
+            }
+            stop.exit.code()
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! The objective: exp of the weighted mean of ln p99 over scenarios, calm and under faults.
+//!
+//! A point is measured by one run for each condition. All arms get the same arrivals and the same fault schedule: the
+//! seed of a run hangs on the round, never on the arm.
+//!
+//! TUNER-7  A run that is not settled gives no objective, and neither does its point; a disturbed one is run once more
+//!          where that is allowed.
+
+use crate::problem::{Problem, ProblemError};
+use rtt_measure::{Answer, Arm, Constraint, Hello, MeasureRequest, Point, Verdict};
+use rtt_seal::Digest;
+use rtt_units::SplitMix64;
+
+/// Bits of a seed, so that programs that read JSON numbers as doubles see it whole.
+const SEED_BITS: u32 = 53;
+
+/// One kind of run that every point goes through.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Condition {
+    /// The scenario; absent for a base problem.
+    pub(crate) scenario: Option<String>,
+    /// The fault plan beside it; absent for calm.
+    pub(crate) faults: Option<Digest>,
+    /// Say in the objective.
+    pub(crate) weight: f64,
+    /// Share of a full run.
+    pub(crate) share: f64,
+}
+
+impl Condition {
+    fn name(&self) -> String {
+        let scenario = self.scenario.as_deref().unwrap_or("base");
+        format!("{scenario}/{}", if self.faults.is_some() { "faulted" } else { "calm" })
+    }
+}
+
+/// All runs that a point goes through.
+#[derive(Clone, Debug)]
+pub(crate) struct Course {
+    pub(crate) conditions: Vec<Condition>,
+    pub(crate) limits: Vec<Constraint>,
+    /// Whether the problem speaks the lab's extension: a base problem is not sent what it may not know.
+    pub(crate) extended: bool,
+    /// Seed of the whole run.
+    pub(crate) seed: u64,
+}
+
+/// One point that is to be measured.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask<'a> {
+    /// First part of the runs' ids.
+    pub(crate) label: &'a str,
+    pub(crate) point: &'a Point,
+    pub(crate) arm: Arm,
+    /// Number of the pair and place in it.
+    pub(crate) pair: Option<(u32, u32)>,
+    /// Runs of one round share arrivals and faults.
+    pub(crate) round: u64,
+    /// Whether a void run is tried once more.
+    pub(crate) again: bool,
+}
+
+/// One run and what came of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    pub(crate) id: String,
+    /// Index of the condition.
+    pub(crate) condition: usize,
+    pub(crate) answer: Answer,
+}
+
+/// What came of a point.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Evaluation {
+    pub(crate) runs: Vec<Run>,
+    /// ln(objective); absent where a run gave no result.
+    pub(crate) log_objective: Option<f64>,
+    /// The worst value of each constraint over the runs.
+    pub(crate) constraints: Vec<Option<f64>>,
+    /// Mean CPU of the runs in thousandths of a CPU.
+    pub(crate) cpu_millicores: Option<f64>,
+    /// Why there is no objective.
+    pub(crate) reason: Option<(Verdict, String)>,
+    sum: f64,
+    weight: f64,
+}
+
+/// A seed of its own for each purpose under one seed.
+pub(crate) fn seed_for(seed: u64, purpose: u64) -> u64 {
+    SplitMix64::new(seed ^ purpose.wrapping_mul(0x9E37_79B9_7F4A_7C15)).next_u64() >> (64 - SEED_BITS)
+}
+
+impl Course {
+    /// The course of a problem whose scenarios do not matter: its first one, calm.
+    pub(crate) fn plain(hello: &Hello, seed: u64) -> Course {
+        let scenario = hello.scenarios.first().map(|scenario| scenario.name.clone());
+        Course {
+            conditions: vec![Condition { scenario, faults: None, weight: 1.0, share: 1.0 }],
+            limits: hello.constraints.clone(),
+            extended: hello.protocol.is_some(),
+            seed,
+        }
+    }
+
+    fn request(&self, ask: &Ask<'_>, index: usize, id: &str) -> MeasureRequest {
+        let condition = &self.conditions[index];
+        let request = MeasureRequest {
+            measure: ask.point.clone(),
+            share: condition.share,
+            id: None,
+            scenario: None,
+            seed: None,
+            faults: None,
+            arm: None,
+            pair: None,
+            slot: None,
+        };
+        if !self.extended {
+            return request;
+        }
+        // Calm and faulted runs of a scenario share its arrivals.
+        let scenario = self.conditions.iter().position(|other| other.scenario == condition.scenario).unwrap_or(index);
+        MeasureRequest {
+            id: Some(id.into()),
+            scenario: condition.scenario.clone(),
+            seed: Some(seed_for(self.seed, ask.round * 64 + scenario as u64 + 1)),
+            faults: condition.faults,
+            arm: Some(ask.arm),
+            pair: ask.pair.map(|pair| pair.0),
+            slot: ask.pair.map(|pair| pair.1),
+            ..request
+        }
+    }
+
+    /// Ids of the runs that `ask` would make, without those that are tried again.
+    pub(crate) fn ids(&self, label: &str) -> Vec<String> {
+        self.conditions.iter().map(|condition| format!("{label}/{}", condition.name())).collect()
+    }
+
+    /// One run of `ask` under condition `index`, once more where it is void and that is allowed, added to `found`.
+    /// `seen` hears of each run. Returns whether it gave a result.
+    fn step(
+        &self,
+        problem: &mut Problem,
+        ask: &Ask<'_>,
+        index: usize,
+        found: &mut Evaluation,
+        seen: &mut dyn FnMut(&Run),
+    ) -> Result<bool, ProblemError> {
+        let id = format!("{}/{}", ask.label, self.conditions[index].name());
+        let again = format!("{id}/again");
+        for id in [id, again] {
+            let run = Run { answer: problem.measure(&self.request(ask, index, &id))?, id, condition: index };
+            seen(&run);
+            let verdict = run.answer.verdict.unwrap_or(Verdict::Settled);
+            let p99 = run.answer.p99.filter(|_| verdict == Verdict::Settled);
+            let reason = run.answer.reason.clone().unwrap_or_default();
+            found.note(run, &self.limits);
+            if let Some(p99) = p99 {
+                found.sum += self.conditions[index].weight * p99.ln();
+                found.weight += self.conditions[index].weight;
+                found.reason = None;
+                return Ok(true);
+            }
+            found.reason = Some((verdict, reason)); // TUNER-7
+            if verdict != Verdict::Void || !ask.again {
+                break;
+            }
+        }
+        Ok(false)
+    }
+
+    /// Runs a point through all conditions; the first run without a result ends it.
+    ///
+    /// # Errors
+    /// [`ProblemError`]: the program failed, which is not the point's fault.
+    pub(crate) fn measure(
+        &self,
+        problem: &mut Problem,
+        ask: &Ask<'_>,
+        seen: &mut dyn FnMut(&Run),
+    ) -> Result<Evaluation, ProblemError> {
+        let mut found = Evaluation::new(self);
+        for index in 0..self.conditions.len() {
+            if !self.step(problem, ask, index, &mut found, seen)? {
+                return Ok(found);
+            }
+        }
+        found.close();
+        Ok(found)
+    }
+
+    /// Runs two points through all conditions, condition by condition the first before the second, so that the runs
+    /// that are compared lie next to each other in time. The first run without a result ends it for both.
+    ///
+    /// # Errors
+    /// [`ProblemError`].
+    pub(crate) fn measure_pair(
+        &self,
+        problem: &mut Problem,
+        asks: [&Ask<'_>; 2],
+        seen: &mut dyn FnMut(&Run),
+    ) -> Result<[Evaluation; 2], ProblemError> {
+        let mut found = [Evaluation::new(self), Evaluation::new(self)];
+        for index in 0..self.conditions.len() {
+            for slot in 0..2 {
+                if !self.step(problem, asks[slot], index, &mut found[slot], seen)? {
+                    return Ok(found);
+                }
+            }
+        }
+        found.iter_mut().for_each(Evaluation::close);
+        Ok(found)
+    }
+}
+
+impl Evaluation {
+    fn new(course: &Course) -> Evaluation {
+        Evaluation { constraints: vec![None; course.limits.len()], ..Evaluation::default() }
+    }
+
+    fn close(&mut self) {
+        self.log_objective = Some(self.sum / self.weight);
+    }
+
+    fn note(&mut self, run: Run, limits: &[Constraint]) {
+        for (worst, limit) in self.constraints.iter_mut().zip(limits) {
+            *worst = match (*worst, run.answer.value(&limit.name)) {
+                (Some(a), Some(b)) => Some(f64::max(a, b)),
+                (a, b) => a.or(b),
+            };
+        }
+        let cpu = run.answer.value("cpu_millicores").or_else(|| run.answer.value("cpu").map(|cpus| 1000.0 * cpus));
+        if let Some(cpu) = cpu {
+            let before = self.runs.len() as f64; // The running mean.
+            self.cpu_millicores = Some((self.cpu_millicores.unwrap_or(0.0) * before + cpu) / (before + 1.0));
+        }
+        self.runs.push(run);
+    }
+
+    /// p99 of condition `index`, where its run settled.
+    pub(crate) fn p99(&self, index: usize) -> Option<f64> {
+        let settled = |run: &&Run| run.condition == index && run.answer.verdict.is_none_or(|v| v == Verdict::Settled);
+        self.runs.iter().find(settled).and_then(|run| run.answer.p99)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arms_of_a_round_share_seeds_and_rounds_do_not() {
+        let condition = |scenario: &str, faulted: bool| Condition {
+            scenario: Some(scenario.into()),
+            faults: faulted.then(|| Digest::of(b"storm")),
+            weight: 1.0,
+            share: 0.5,
+        };
+        let conditions = vec![condition("steady", false), condition("steady", true), condition("busy", false)];
+        let course = Course { conditions, limits: vec![], extended: true, seed: 7 };
+        let point = Point::new();
+        let ask = |label, arm, round| Ask { label, point: &point, arm, pair: None, round, again: true };
+        let seed = |ask: Ask<'_>, index| course.request(&ask, index, "id").seed.expect("a seed");
+        let (one, other) = (ask("a", Arm::Candidate, 3), ask("b", Arm::Incumbent, 3));
+        assert_eq!(seed(one.clone(), 0), seed(other, 0), "arms");
+        assert_eq!(seed(one.clone(), 0), seed(one.clone(), 1), "calm and faulted");
+        assert_ne!(seed(one.clone(), 0), seed(one.clone(), 2), "scenarios");
+        assert_ne!(seed(one.clone(), 0), seed(ask("a", Arm::Candidate, 4), 0), "rounds");
+        assert_eq!(course.ids("s0007"), ["s0007/steady/calm", "s0007/steady/faulted", "s0007/busy/calm"]);
+        let base = Course { extended: false, ..course.clone() };
+        let sent = serde_json::to_string(&base.request(&one, 0, "id")).expect("JSON");
+        assert_eq!(sent, r#"{"measure":{},"share":0.5}"#, "a base problem sees the base protocol only");
+    }
+}

@@ -1,0 +1,297 @@
+//! What a run is going to do: how many points, runs and pairs, and what that costs in time.
+//!
+//! The plan is made once, from the hello and the budget, and kept beside the log: a resumed run follows the plan that
+//! it began with.
+
+use crate::exit::Stop;
+use crate::narrow::near_name;
+use crate::objective::Condition;
+use rtt_measure::{Hello, ScenarioRef};
+use serde::{Deserialize, Serialize};
+
+/// Scenarios of a run that names none.
+const SCENARIOS: [&str; 3] = ["steady", "burst", "busy"];
+/// Scenario of a quick run that names none.
+const SCENARIO_QUICK: &str = "steady";
+/// Say of a faulted run against a calm one.
+pub(crate) const FAULT_WEIGHT: f64 = 0.5;
+/// Shortest and longest run that is planned, in milliseconds; a quick run's is at most a second.
+const RUN_MS: (u64, u64, u64) = (250, 1000, 1500);
+/// Most points of a quick run, and its placebo runs and pairs.
+const QUICK: (usize, usize, u32) = (20, 4, 20);
+/// Points, placebo runs and pairs of a full run: most.
+const FULL: (usize, usize, u32) = (60, 8, 60);
+/// Points below which no model is worth its name.
+const POINTS_MIN: usize = 6;
+/// Share of the budget that is kept for the confirmation of a full run.
+const CONFIRMATION: f64 = 0.45;
+
+/// What a run is going to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Plan {
+    /// Names and digests of the scenarios; empty for a base problem.
+    pub(crate) scenarios: Vec<ScenarioRef>,
+    /// Shares of a full run, scenario by scenario; one 1.0 for a base problem.
+    pub(crate) shares: Vec<f64>,
+    /// Name of the fault plan; absent for calm runs only.
+    pub(crate) faults: Option<String>,
+    /// Points that the model proposes, its first design included.
+    pub(crate) points: usize,
+    /// Points of random search, for comparison.
+    pub(crate) random: usize,
+    /// Whether the presets are measured.
+    pub(crate) presets: bool,
+    /// Runs of the placebo.
+    pub(crate) placebo: usize,
+    /// Most pairs.
+    pub(crate) pairs_max: u32,
+    /// Measuring time in milliseconds.
+    pub(crate) budget_ms: u64,
+    /// What measuring one point takes, in milliseconds: 0 where the problem does not tell.
+    pub(crate) point_ms: u64,
+    /// Least and most measuring time that the plan takes, in milliseconds.
+    pub(crate) estimate_ms: (u64, u64),
+}
+
+/// The wishes that a plan is made of.
+#[derive(Clone, Debug)]
+pub(crate) struct Wishes {
+    pub(crate) quick: bool,
+    pub(crate) scenarios: Vec<String>,
+    pub(crate) faults: bool,
+    pub(crate) budget_ms: u64,
+}
+
+impl Plan {
+    /// Plans for the problem of `hello`.
+    ///
+    /// # Errors
+    /// A stop for a scenario that the problem does not have, or a budget that is too small for any search.
+    pub(crate) fn make(hello: &Hello, wishes: &Wishes) -> Result<Plan, Stop> {
+        let scenarios = choose(hello, wishes)?;
+        let faults = hello.faults.first().filter(|_| wishes.faults).map(|plan| plan.name.clone());
+        let per_scenario = 1 + u64::from(faults.is_some());
+        let runs = per_scenario * scenarios.len().max(1) as u64;
+        let overhead = u64::from(hello.overhead_ms.unwrap_or(0));
+        let (points_max, placebo, pairs_max) = if wishes.quick { QUICK } else { FULL };
+        // Two starting points at most, and both arms of each pair.
+        let quick_points = (points_max + placebo + 2 + 2 * pairs_max as usize) as u64;
+        let longest = scenarios.iter().map(|scenario| u64::from(scenario.duration_ms)).max().unwrap_or(0);
+        let length = if wishes.quick {
+            (wishes.budget_ms / (runs * quick_points)).saturating_sub(overhead).clamp(RUN_MS.0, RUN_MS.1)
+        } else {
+            // Short enough for a search, a control of equal size and twenty pairs.
+            (wishes.budget_ms / (runs * 100)).saturating_sub(overhead).clamp(RUN_MS.0, RUN_MS.2)
+        };
+        let length = length.min(longest);
+        let point_ms = if scenarios.is_empty() { 0 } else { runs * (length + overhead) };
+        let share = |scenario: &ScenarioRef| (length as f64 / f64::from(scenario.duration_ms.max(1))).min(1.0);
+        let shares = if scenarios.is_empty() { vec![1.0] } else { scenarios.iter().map(share).collect() };
+        let mut plan = Plan {
+            shares,
+            faults,
+            points: points_max,
+            random: if wishes.quick { 0 } else { points_max },
+            presets: !wishes.quick,
+            placebo,
+            pairs_max,
+            budget_ms: wishes.budget_ms,
+            point_ms,
+            estimate_ms: (0, 0),
+            scenarios,
+        };
+        plan.fit_in(wishes.quick, hello.presets.len())?;
+        Ok(plan)
+    }
+
+    /// Cuts the numbers down to what the budget holds.
+    fn fit_in(&mut self, quick: bool, presets: usize) -> Result<(), Stop> {
+        let others = 2 + self.placebo + if self.presets { presets } else { 0 };
+        if self.point_ms > 0 {
+            let affordable = (self.budget_ms / self.point_ms) as usize;
+            let search = if quick {
+                affordable.saturating_sub(others + 16) // Eight pairs at least: what a clear case takes.
+            } else {
+                ((affordable as f64 * (1.0 - CONFIRMATION)) as usize).saturating_sub(others) / 2
+            };
+            self.points = self.points.min(search);
+            self.random = self.random.min(self.points);
+        }
+        if self.points < POINTS_MIN {
+            let needed = (self.point_ms * (others + 2 * POINTS_MIN + 20) as u64).div_ceil(60_000);
+            return Err(Stop::usage(format!(
+                "--budget {} holds {} points: a search needs {POINTS_MIN} and some pairs; give about {needed}m, fewer \
+                 scenarios, or --no-faults",
+                minutes(self.budget_ms),
+                self.points
+            )));
+        }
+        let certain = (others + self.points + self.random) as u64;
+        let runs = |points: u64| (points * self.point_ms).min(self.budget_ms);
+        self.estimate_ms = (runs(certain + 16), runs(certain + 2 * u64::from(self.pairs_max)));
+        Ok(())
+    }
+
+    /// The runs that every point goes through; `hello` is the one that the plan was made for.
+    ///
+    /// # Errors
+    /// A stop when a scenario or fault plan is no longer there.
+    pub(crate) fn conditions(&self, hello: &Hello) -> Result<Vec<Condition>, Stop> {
+        if self.scenarios.is_empty() {
+            return Ok(vec![Condition { scenario: None, faults: None, weight: 1.0, share: 1.0 }]);
+        }
+        let plan = match &self.faults {
+            None => None,
+            Some(name) => {
+                let found = hello.faults.iter().find(|plan| &plan.name == name);
+                Some(found.ok_or_else(|| Stop::usage(format!("the fault plan `{name}` of this run is no longer there")))?)
+            }
+        };
+        let mut conditions = Vec::new();
+        for (scenario, &share) in self.scenarios.iter().zip(&self.shares) {
+            if !hello.scenarios.contains(scenario) {
+                let name = &scenario.name;
+                return Err(Stop::usage(format!("scenario `{name}` of this run has changed or is gone; start a new run")));
+            }
+            let calm = Condition { scenario: Some(scenario.name.clone()), faults: None, weight: 1.0, share };
+            conditions.push(calm.clone());
+            conditions.extend(plan.map(|plan| Condition { faults: Some(plan.digest), weight: FAULT_WEIGHT, ..calm }));
+        }
+        Ok(conditions)
+    }
+
+    /// The objective in words.
+    pub(crate) fn objective(&self) -> String {
+        let names: Vec<&str> = self.scenarios.iter().map(|scenario| scenario.name.as_str()).collect();
+        match (names.is_empty(), &self.faults) {
+            (true, _) => "p99".into(),
+            (false, None) => format!("geometric mean of p99 over {}", names.join(", ")),
+            (false, Some(faults)) => format!(
+                "geometric mean of p99 over {}, calm (weight 1) and under fault plan {faults} (weight {FAULT_WEIGHT})",
+                names.join(", ")
+            ),
+        }
+    }
+
+    /// The plan in lines, for people.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!("objective   {}", self.objective())];
+        let presets = if self.presets { ", presets" } else { "" };
+        let random = if self.random > 0 { format!(", {} of random search", self.random) } else { String::new() };
+        lines.push(format!(
+            "points      {} by the model{random}{presets}; {} placebo runs; at most {} pairs",
+            self.points, self.placebo, self.pairs_max
+        ));
+        if self.point_ms > 0 {
+            let runs = self.shares.len() * if self.faults.is_some() { 2 } else { 1 };
+            let (least, most) = self.estimate_ms;
+            lines.push(format!(
+                "time        {} to {} of measuring: {runs} runs a point, {:.1} s a point; the budget is {}",
+                minutes(least),
+                minutes(most),
+                self.point_ms as f64 / 1000.0,
+                minutes(self.budget_ms)
+            ));
+        }
+        lines
+    }
+}
+
+/// Milliseconds as minutes and seconds.
+pub(crate) fn minutes(ms: u64) -> String {
+    let seconds = ms.div_ceil(1000);
+    if seconds < 60 { format!("{seconds} s") } else { format!("{} min {:02} s", seconds / 60, seconds % 60) }
+}
+
+fn choose(hello: &Hello, wishes: &Wishes) -> Result<Vec<ScenarioRef>, Stop> {
+    if hello.scenarios.is_empty() {
+        if wishes.scenarios.is_empty() {
+            return Ok(vec![]);
+        }
+        return Err(Stop::usage(format!("--scenario: problem {} has no scenarios", hello.name)));
+    }
+    let defaults: &[&str] = if wishes.quick { &[SCENARIO_QUICK] } else { &SCENARIOS };
+    let wanted: Vec<&str> = match wishes.scenarios.as_slice() {
+        [] => defaults.to_vec(),
+        named => named.iter().map(String::as_str).collect(),
+    };
+    let mut chosen: Vec<ScenarioRef> = Vec::new();
+    for name in wanted {
+        let Some(scenario) = hello.scenarios.iter().find(|scenario| scenario.name == name) else {
+            let names: Vec<&str> = hello.scenarios.iter().map(|scenario| scenario.name.as_str()).collect();
+            let near = near_name(name, names.iter().copied());
+            let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            return Err(Stop::usage(format!("--scenario {name}: there is none of this name{near}; there are {}", names.join(", "))));
+        };
+        if !chosen.contains(scenario) {
+            chosen.push(scenario.clone());
+        }
+    }
+    Ok(chosen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rtt_measure::Named;
+    use rtt_seal::Digest;
+
+    fn hello() -> Hello {
+        let named = |name: &str| Named { name: name.into(), digest: Digest::of(name.as_bytes()) };
+        let scenario = |name: &str| ScenarioRef {
+            name: name.into(),
+            digest: named(name).digest,
+            duration_ms: 5000,
+            budgeted: false,
+        };
+        let mut hello: Hello = serde_json::from_str(r#"{"name": "p", "axes": []}"#).expect("a hello");
+        hello.scenarios = ["ping_pong", "steady", "burst", "busy"].map(scenario).into();
+        hello.faults = vec![named("storm")];
+        hello.overhead_ms = Some(300);
+        hello
+    }
+
+    fn plan(quick: bool, faults: bool, minutes: u64, scenarios: &[&str]) -> Result<Plan, String> {
+        let scenarios = scenarios.iter().map(|&name| name.into()).collect();
+        let wishes = Wishes { quick, scenarios, faults, budget_ms: minutes * 60_000 };
+        Plan::make(&hello(), &wishes).map_err(|stop| stop.message)
+    }
+
+    #[test]
+    fn a_quick_run_keeps_its_bounds_and_its_budget() {
+        for faults in [true, false] {
+            let plan = plan(true, faults, 3, &[]).expect("a plan");
+            assert!((8..=20).contains(&plan.points) && plan.placebo == 4 && plan.pairs_max == 20, "{plan:?}");
+            assert!(plan.estimate_ms.1 <= 180_000 && plan.shares[0] * 5000.0 <= 1000.0, "{plan:?}");
+            assert_eq!((plan.random, plan.presets, plan.scenarios.len()), (0, false, 1));
+        }
+    }
+
+    #[test]
+    fn a_full_run_searches_compares_and_keeps_time_for_pairs() {
+        let plan = plan(false, true, 15, &[]).expect("a plan");
+        assert_eq!(plan.scenarios.len(), 3);
+        assert!(plan.points >= 16 && plan.random == plan.points, "{plan:?}");
+        let searched = plan.point_ms * (2 + plan.points + plan.random + plan.placebo) as u64;
+        assert!(searched + 20 * 2 * plan.point_ms <= plan.budget_ms, "{plan:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_in_words() {
+        assert!(plan(false, true, 0, &[]).is_err_and(|e| e.contains("a search needs")));
+        assert!(plan(true, true, 3, &["steedy"]).is_err_and(|e| e.contains("did you mean `steady`?")));
+        assert_eq!(plan(true, true, 3, &["busy", "busy"]).expect("a plan").scenarios.len(), 1);
+    }
+
+    #[test]
+    fn conditions_pair_calm_with_faulted() {
+        let plan = plan(true, true, 3, &["steady", "busy"]).expect("a plan");
+        let conditions = plan.conditions(&hello()).expect("conditions");
+        let weights: Vec<f64> = conditions.iter().map(|condition| condition.weight).collect();
+        assert_eq!(weights, [1.0, 0.5, 1.0, 0.5]);
+        let mut other = hello();
+        other.scenarios[1].digest = Digest::of(b"changed");
+        assert!(plan.conditions(&other).is_err());
+    }
+}

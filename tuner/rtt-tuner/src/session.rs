@@ -1,0 +1,258 @@
+//! One run at work: points are measured, counted, timed and kept in order.
+//!
+//! Ids of trials follow from the order alone, so equal seeds ask for equal ids, and a log answers those that it holds.
+//!
+//! TUNER-9  Whether there is time for more is never asked about a trial that the log holds already: a resumed run goes
+//!          the way of the first.
+
+use crate::exit::Stop;
+use crate::model::Told;
+use crate::objective::{Ask, Course, Evaluation, Run};
+use crate::problem::Problem;
+use crate::progress::Progress;
+use crate::solver::{Proposer, Surface};
+use crate::space::{Site, Space};
+use argmin::core::Error;
+use rtt_measure::{Arm, Origin, Point};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+/// One measured point.
+#[derive(Clone, Debug)]
+pub(crate) struct Measured {
+    pub(crate) site: Site,
+    pub(crate) point: Point,
+    pub(crate) origin: Origin,
+    pub(crate) found: Evaluation,
+}
+
+impl Measured {
+    /// What a solver is told of it.
+    pub(crate) fn told(&self) -> Told {
+        Told {
+            site: self.site.clone(),
+            log_objective: self.found.log_objective,
+            constraints: self.found.constraints.clone(),
+        }
+    }
+}
+
+/// What is left of the budget.
+#[derive(Debug)]
+struct Clock {
+    known: BTreeSet<String>,
+    before: Duration,
+    live: Duration,
+}
+
+/// A run at work.
+#[derive(Debug)]
+pub(crate) struct Session<'a> {
+    pub(crate) space: &'a Space,
+    pub(crate) course: Course,
+    problem: RefCell<Problem>,
+    clock: RefCell<Clock>,
+    progress: RefCell<Progress>,
+    points: RefCell<Vec<Measured>>,
+    placebo: RefCell<Vec<Evaluation>>,
+    trials: RefCell<u64>,
+    lost: RefCell<u64>,
+    /// The incumbent, measured again after every so many points of the search.
+    echo: Option<(Point, usize, usize)>,
+    /// No point of the search is begun beyond this.
+    deadline: RefCell<Duration>,
+    random: bool,
+}
+
+impl<'a> Session<'a> {
+    /// A run on `problem`, whose log holds the trials `known` and `before` of measuring time.
+    pub(crate) fn new(
+        space: &'a Space,
+        course: Course,
+        problem: Problem,
+        known: BTreeSet<String>,
+        progress: Progress,
+    ) -> Session<'a> {
+        let before = Duration::from_millis(problem.hello().spent_ms.unwrap_or(0));
+        Session {
+            space,
+            course,
+            problem: RefCell::new(problem),
+            clock: RefCell::new(Clock { known, before, live: Duration::ZERO }),
+            progress: RefCell::new(progress),
+            points: RefCell::default(),
+            placebo: RefCell::default(),
+            trials: RefCell::new(0),
+            lost: RefCell::new(0),
+            echo: None,
+            deadline: RefCell::new(Duration::MAX),
+            random: false,
+        }
+    }
+
+    /// Measures `incumbent` again after every `every` points, `count` times at most: the placebo.
+    pub(crate) fn echo(&mut self, incumbent: Point, every: usize, count: usize) {
+        self.echo = Some((incumbent, every.max(1), count));
+    }
+
+    /// From now on points are those of random search, and none is begun once `deadline` of measuring time is spent.
+    pub(crate) fn turn(&mut self, random: bool, deadline: Duration) {
+        self.random = random;
+        *self.deadline.borrow_mut() = deadline;
+    }
+
+    /// Says which part begins.
+    pub(crate) fn phase(&self, phase: &'static str) {
+        self.progress.borrow_mut().phase(phase);
+    }
+
+    /// Says how many trials are left at most.
+    pub(crate) fn left(&self, trials: u64) {
+        self.progress.borrow_mut().left(trials);
+    }
+
+    /// Ends the progress and gives up the problem.
+    pub(crate) fn close(&self) {
+        self.progress.borrow().end();
+    }
+
+    /// Measuring time so far, what the log held included.
+    pub(crate) fn spent(&self) -> Duration {
+        let clock = self.clock.borrow();
+        clock.before + clock.live
+    }
+
+    /// Trials so far, those that the log answered included.
+    pub(crate) fn trials(&self) -> u64 {
+        *self.trials.borrow()
+    }
+
+    /// Share of the trials that gave no result.
+    pub(crate) fn lost_share(&self) -> f64 {
+        *self.lost.borrow() as f64 / (*self.trials.borrow()).max(1) as f64
+    }
+
+    /// The measured points in order.
+    pub(crate) fn points(&self) -> Vec<Measured> {
+        self.points.borrow().clone()
+    }
+
+    /// The placebo's runs in order.
+    pub(crate) fn placebo(&self) -> Vec<Evaluation> {
+        self.placebo.borrow().clone()
+    }
+
+    /// TUNER-9: whether what is called `label` may begin while `deadline` is not spent.
+    pub(crate) fn may_begin(&self, label: &str, deadline: Duration) -> bool {
+        let first = &self.course.ids(label)[0];
+        self.clock.borrow().known.contains(first) || self.spent() < deadline
+    }
+
+    fn run<T>(&self, measure: impl FnOnce(&mut Problem, &mut dyn FnMut(&Run)) -> Result<T, Stop>) -> Result<T, Stop> {
+        let mut began = Instant::now();
+        let mut seen = |run: &Run| {
+            let mut clock = self.clock.borrow_mut();
+            if !clock.known.contains(&run.id) {
+                clock.live += began.elapsed(); // What the log answers is in `before`.
+            }
+            began = Instant::now();
+            *self.trials.borrow_mut() += 1;
+            *self.lost.borrow_mut() += u64::from(run.answer.p99.is_none());
+            self.progress.borrow_mut().trial();
+        };
+        measure(&mut self.problem.borrow_mut(), &mut seen)
+    }
+
+    /// Measures `point` once through the whole course.
+    ///
+    /// # Errors
+    /// What the problem did wrong.
+    pub(crate) fn evaluate(&self, label: &str, point: &Point, arm: Arm) -> Result<Evaluation, Stop> {
+        let ask = Ask { label, point, arm, pair: None, round: 0, again: true };
+        self.run(|problem, seen| Ok(self.course.measure(problem, &ask, seen)?))
+    }
+
+    /// Measures the pair `number`, `first` before `second`.
+    ///
+    /// # Errors
+    /// What the problem did wrong.
+    pub(crate) fn evaluate_pair(
+        &self,
+        number: u32,
+        first: (&str, &Point, Arm),
+        second: (&str, &Point, Arm),
+    ) -> Result<[Evaluation; 2], Stop> {
+        let round = 1 + u64::from(number);
+        let ask = |(label, point, arm), slot| Ask { label, point, arm, pair: Some((number, slot)), round, again: false };
+        let (first, second) = (ask(first, 0), ask(second, 1));
+        self.run(|problem, seen| Ok(self.course.measure_pair(problem, [&first, &second], seen)?))
+    }
+
+    /// Measures `site` as a point of the run.
+    ///
+    /// # Errors
+    /// What the problem did wrong.
+    pub(crate) fn add(&self, label: &str, site: Site, origin: Origin, arm: Arm) -> Result<Told, Stop> {
+        let point = self.space.point(&site);
+        let found = self.evaluate(label, &point, arm)?;
+        let measured = Measured { site, point, origin, found };
+        let told = measured.told();
+        if let Some(log) = told.log_objective.filter(|_| told.feasible(&self.course.limits)) {
+            self.progress.borrow_mut().point(log.exp());
+        }
+        self.points.borrow_mut().push(measured);
+        Ok(told)
+    }
+
+    /// One more run of the placebo where its time has come.
+    fn echoed(&self) -> Result<(), Stop> {
+        let Some((incumbent, every, count)) = &self.echo else { return Ok(()) };
+        let done = self.placebo.borrow().len();
+        if done < *count && self.points.borrow().len() % every == 0 {
+            let found = self.evaluate(&format!("p{done:02}"), incumbent, Arm::Placebo)?;
+            self.placebo.borrow_mut().push(found);
+        }
+        Ok(())
+    }
+
+    /// The runs of the placebo that the search left over.
+    ///
+    /// # Errors
+    /// What the problem did wrong.
+    pub(crate) fn finish_echo(&self) -> Result<(), Stop> {
+        let Some((incumbent, _, count)) = &self.echo else { return Ok(()) };
+        while self.placebo.borrow().len() < *count {
+            let label = format!("p{:02}", self.placebo.borrow().len());
+            if !self.may_begin(&label, *self.deadline.borrow()) {
+                break;
+            }
+            let found = self.evaluate(&label, incumbent, Arm::Placebo)?;
+            self.placebo.borrow_mut().push(found);
+        }
+        Ok(())
+    }
+
+    fn search_step(&self, site: &Site, from: Proposer) -> Result<Option<Told>, Stop> {
+        let number = self.points.borrow().len();
+        let (label, arm) =
+            if self.random { (format!("r{number:04}"), Arm::Control) } else { (format!("s{number:04}"), Arm::Search) };
+        if !self.may_begin(&label, *self.deadline.borrow()) {
+            return Ok(None);
+        }
+        let origin = match from {
+            Proposer::Design => Origin::LatinHypercube,
+            Proposer::Model => Origin::Model,
+            Proposer::Random => Origin::Random,
+        };
+        let told = self.add(&label, site.clone(), origin, arm)?;
+        self.echoed()?;
+        Ok(Some(told))
+    }
+}
+
+impl Surface for Session<'_> {
+    fn measure(&self, site: &Site, from: Proposer) -> Result<Option<Told>, Error> {
+        Ok(self.search_step(site, from)?)
+    }
+}
