@@ -3,7 +3,7 @@
 //! The pinned evaluator is a Go tool module in `spec/cue`; it is built where Go is recent enough. A `cue` on `PATH` is
 //! the second choice. Without either, sources cannot be compared with their locks: that is said, never passed over.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::arguments::{Arguments, unknown};
@@ -19,8 +19,9 @@ Usage: cargo xtask config build|check [ARGUMENTS OF rtt-config]
   build   export each source to the canonical JSON lock beside it
   check   prove that locks and sources agree, and that `cue` and the Rust reader accept and refuse the same corpus
 
-Needs the real `cue`: the pinned one is built with Go 1.24 or later, else `cue` on PATH is used. Without one,
-`check` prints `skipped: ...`, and `build` stops with exit 13. Running RTT needs neither: the locks are committed.
+Uses the real `cue`: the pinned one is built with Go 1.24 or later, else `cue` on PATH is taken. Without one, `check`
+prints `skipped: ...` and compares the locks with the digests of their sources only, and `build` stops with exit 13.
+Running RTT needs neither: the locks are committed.
 
 Examples:
   cargo xtask config check
@@ -50,23 +51,28 @@ pub fn config(workspace: &Workspace, arguments: Arguments) -> Result<u8, Stop> {
         Some(action) if !ACTIONS.contains(&action) => return Err(unknown("config: ", "action", action, &ACTIONS)),
         Some(action) => action,
     };
-    match find(workspace)? {
-        Cue::Found(cue) => Err(exec(&mut command(workspace, cue, arguments.words()))),
+    let cue = match find(workspace)? {
+        Cue::Found(cue) => Some(cue),
         Cue::Absent(reason) if action == "build" => {
-            Err(Stop::unfit(format!("config build: {reason}; nothing was run")))
+            return Err(Stop::unfit(format!("config build: {reason}; nothing was run")));
         }
         Cue::Absent(reason) => {
-            println!("skipped: {reason}");
-            Ok(0)
+            println!("skipped: comparing with the sources: {reason}");
+            None
         }
-    }
+    };
+    Err(exec(&mut command(workspace, cue.as_deref(), arguments.words())))
 }
 
-/// The command that runs `rtt-config` with an evaluator.
-pub fn command(workspace: &Workspace, cue: PathBuf, words: &[String]) -> Command {
+/// The command that runs `rtt-config`. Without an evaluator it compares the locks with the digests of their sources.
+pub fn command(workspace: &Workspace, cue: Option<&Path>, words: &[String]) -> Command {
     let mut command =
         workspace.cargo(["run", "--quiet", "--locked", "-p", "rtt-scenario", "--bin", "rtt-config", "--"]);
-    command.args(&words[..1]).arg("--cue").arg(cue).args(&words[1..]);
+    command.args(&words[..1]);
+    if let Some(cue) = cue {
+        command.arg("--cue").arg(cue);
+    }
+    command.args(&words[1..]);
     command
 }
 
@@ -128,8 +134,10 @@ mod tests {
     #[test]
     fn the_evaluator_is_passed_after_the_action() {
         let words = ["check".to_owned(), "--json".to_owned()];
-        let shown = shown(&command(&Workspace::find(), "/x/cue".into(), &words));
-        assert!(shown.ends_with("--bin rtt-config -- check --cue /x/cue --json"), "{shown}");
+        let with = shown(&command(&Workspace::find(), Some(Path::new("/x/cue")), &words));
+        assert!(with.ends_with("--bin rtt-config -- check --cue /x/cue --json"), "{with}");
+        let without = shown(&command(&Workspace::find(), None, &words));
+        assert!(without.ends_with("--bin rtt-config -- check --json"), "{without}");
     }
 
     #[test]

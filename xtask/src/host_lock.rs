@@ -68,7 +68,8 @@ fn holder_of(folder: &Path) -> Option<Holder> {
         return Some(Holder { pid: None, command: "a process of another PID namespace".to_owned() });
     };
     // The lock outlives the process that took it while a child still has the descriptor.
-    let ended = || Holder { pid: None, command: format!("process {pid}, which has ended; a child of it keeps the lock") };
+    let ended =
+        || Holder { pid: None, command: format!("process {pid}, which has ended; a child of it keeps the lock") };
     let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let command = String::from_utf8_lossy(&command).trim_end_matches('\0').replace('\0', " ");
     Some(if command.is_empty() { ended() } else { Holder { pid: Some(pid), command } })

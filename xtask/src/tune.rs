@@ -27,7 +27,7 @@ The search ends in one of three outcomes, each signed into the profile: better (
 How much:
   --quick              scenario `steady`, short runs, about 3 minutes of measuring (default: 15 minutes)
   --budget TIME        measuring time, such as 10m
-  --scenario NAME|FILE measure this scenario (repeatable); a file is your own scenario as JSON
+  --scenario NAME|FILE measure this scenario (repeatable; default: steady, burst, busy); a file is your own, as JSON
   --no-faults          calm runs only
 Where:
   --cpus LIST          use these CPUs only, such as 2-7
@@ -35,13 +35,15 @@ Where:
   --sweep KNOB=RANGE   bound and step a knob, such as ring=64KiB..4MiB:x2 (repeatable)
 Repeating:
   --seed N             the same order and the same faults again
-  --resume             go on with the log of an interrupted run
+  --resume [RUN]       go on with the log of an interrupted run, the newest where none is named
 Before and after:
   --dry-run            print every effect and the time estimate, measure nothing
   --json               one JSON object at the end of stdout:
                        {version, outcome, profile, report, log, trials, pairs, p99_ns: {incumbent, tuned}}
   --root DIR           write under DIR instead of this checkout
-  --simulate PROGRAM   tune a simulated surface in seconds, to learn the tool: rtt-syn-1, or your problem program
+  --simulate PROGRAM [ARGUMENT]...
+                       tune a simulated surface in seconds, to learn the tool: rtt-syn-1, or your own problem program;
+                       stands last
 Building:
   --no-install         install nothing; print the command and exit 13 where something is missing
   --no-hwloc           build with the /sys reader of the topology
@@ -118,7 +120,9 @@ fn with_built_problem(words: &[String], built: impl Fn(&str) -> PathBuf) -> Vec<
 
 /// An option that is close to a known one but is not it. Any other is the tuner's to judge.
 fn refuse_misspelt(arguments: &Arguments) -> Result<(), Stop> {
-    for word in arguments.ours().iter().filter(|word| word.starts_with("--")) {
+    // After --simulate comes a program with arguments of its own.
+    let ours = arguments.ours().iter().take_while(|word| *word != "--simulate");
+    for word in ours.filter(|word| word.starts_with("--")) {
         let name = word.split('=').next().unwrap_or(word);
         match near_name(name, &OPTIONS) {
             Some(near) if near != name => {
@@ -153,6 +157,7 @@ mod tests {
     fn known_and_unlike_options_pass() {
         check(&["--quick", "--seed=7", "--fix", "wait=spin", "--", "--quik"], None);
         check(&["--explain-everything"], None);
+        check(&["--simulate", "program", "--seeed"], None);
     }
 
     #[test]

@@ -1,12 +1,10 @@
 //! One value of a row, whatever its column: what polars, JSON and text have in common.
 
 use polars::prelude::AnyValue;
-use serde::Serialize;
 use std::{cmp::Ordering, fmt};
 
 /// One value. In JSON it is `null`, a boolean, a number or a string.
-#[derive(Clone, Debug, Serialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug)]
 pub enum Cell {
     /// There is none; never a zero in disguise.
     Absent,

@@ -6,6 +6,7 @@
 
 use crate::{Cell, Run, Trial, arm_name, pin_name, verdict_name, wait_name};
 use polars::prelude::{Column, DataFrame, PolarsResult};
+use serde::Serialize;
 
 /// What the values of a column are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -232,7 +233,7 @@ fn digest(digest: &rtt_seal::Digest) -> Cell {
     Cell::Text(digest.to_string())
 }
 
-fn json(value: &impl serde::Serialize) -> Cell {
+fn json(value: &impl Serialize) -> Cell {
     Cell::Text(serde_json::to_string(value).expect("counts and names are JSON"))
 }
 

@@ -6,13 +6,18 @@
 //! runs would look like a change of the program. What is compared is one set of knobs with one: the points of a search
 //! are not an arm.
 
-use crate::{Cell, Pool, ReadRunError, Run, Trial, Unit, arm_name, ratio_interval, verdict_name};
+use crate::{
+    Cell, Comparison, FieldPair, FigurePair, Pair, Pool, ReadRunError, RegimePair, Run, RunHead, Side, Trial, Unit,
+    arm_name, ratio_interval, verdict_name,
+};
 use hdrhistogram::Histogram;
 use rtt_host::{Regimes, clusters};
-use rtt_measure::{Arm, Interval, Quantiles, Verdict};
+use rtt_measure::{Arm, Quantiles, Verdict};
 use rtt_profile::{Difference, KNOB_NAMES, Knobs};
-use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// The quantile whose ratio is given.
+const P99: f64 = 0.99;
 
 /// Why two runs are not compared.
 #[derive(Debug, thiserror::Error)]
@@ -40,142 +45,10 @@ fn list(differences: &[Difference]) -> String {
     differences.iter().map(|difference| format!("  {difference}")).collect::<Vec<_>>().join("\n")
 }
 
-/// What names a run.
-#[derive(Clone, Debug, Serialize)]
-pub struct RunHead {
-    /// Its name.
-    pub run: String,
-    /// Id of its machine.
-    pub machine: String,
-    /// When it began, seconds since 1970.
-    pub created_unix_s: u64,
-    /// Version of the lab.
-    pub tool: String,
-    /// Digest of its log's last line.
-    pub log_tip: String,
-    /// Trials by verdict.
-    pub verdicts: BTreeMap<&'static str, usize>,
-}
-
-/// One field of the two hosts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct FieldPair {
-    /// Its name.
-    pub field: String,
-    /// In the first run; `absent` where it has no such field.
-    pub a: String,
-    /// In the second run.
-    pub b: String,
-}
-
-/// One measured figure of the two hosts, equal or not.
-#[derive(Clone, Debug, Serialize)]
-pub struct FigurePair {
-    /// Its name, with the unit.
-    pub figure: &'static str,
-    /// In the first run.
-    pub a: Cell,
-    /// In the second run.
-    pub b: Cell,
-    /// How it is shown to people.
-    #[serde(skip)]
-    pub unit: Unit,
-}
-
-/// One side of a comparison.
-#[derive(Clone, Debug, Serialize)]
-pub struct Side {
-    /// Trials of any verdict.
-    pub trials: usize,
-    /// Trials that are a result.
-    pub settled: usize,
-    /// Trials in which the endpoint died: a defect, whatever the latencies.
-    pub crashed: usize,
-    /// Latencies of the settled trials' merged histograms, nanoseconds; absent without a sample.
-    pub latency_ns: Option<Quantiles>,
-    /// CPU of the endpoint, thousandths of a CPU, mean of the settled trials.
-    pub cpu_millicores: Option<f64>,
-    /// Messages lost in all trials.
-    pub lost: u64,
-    /// The knobs.
-    pub knobs: Knobs,
-}
-
-/// The part of a comparison that lies in one regime.
-#[derive(Clone, Debug, Serialize)]
-pub struct RegimePair {
-    /// The regime's middle: one cache line there and back, nanoseconds.
-    pub center_ns: u64,
-    /// Settled trials of the first run in it.
-    pub trials_a: usize,
-    /// Settled trials of the second run in it.
-    pub trials_b: usize,
-    /// The first run's p99 in it, nanoseconds.
-    pub p99_ns_a: u64,
-    /// The second run's p99 in it, nanoseconds.
-    pub p99_ns_b: u64,
-    /// Second over first.
-    pub ratio: f64,
-    /// Its 95 % interval; absent below five trials on a side.
-    pub interval: Option<[f64; 2]>,
-}
-
-/// One arm under one scenario and condition, in both runs.
-#[derive(Clone, Debug, Serialize)]
-pub struct Pair {
-    /// The scenario.
-    pub scenario: String,
-    /// Whether faults ran beside it.
-    pub faulted: bool,
-    /// The arm.
-    pub arm: &'static str,
-    /// The first run.
-    pub a: Side,
-    /// The second run.
-    pub b: Side,
-    /// p99 of the second over the first; absent where a side has no sample.
-    pub ratio: Option<f64>,
-    /// Its 95 % interval by bootstrap over trials; absent below five trials on a side.
-    pub interval: Option<[f64; 2]>,
-    /// The same inside each regime that both sides met, where there is more than one.
-    pub regimes: Vec<RegimePair>,
-    /// In what the two sides differ beside the run.
-    pub notes: Vec<String>,
-}
-
-/// Two runs side by side.
-#[derive(Clone, Debug, Serialize)]
-pub struct Comparison {
-    /// Format of this document: 1.
-    pub version: u32,
-    /// The first run: the baseline of every ratio.
-    pub a: RunHead,
-    /// The second run.
-    pub b: RunHead,
-    /// In what the hosts, the tools and the endpoints differ.
-    pub differences: Vec<FieldPair>,
-    /// What was measured of the hosts.
-    pub figures: Vec<FigurePair>,
-    /// Middles of the regimes found in both runs' probes, nanoseconds, fastest first.
-    pub regimes_ns: Vec<u64>,
-    /// The arms.
-    pub pairs: Vec<Pair>,
-    /// What was not compared, and why.
-    pub not_compared: Vec<String>,
-}
-
 type GroupKey<'a> = (&'a str, bool, Arm);
 /// A histogram and the regime it was measured in, where one is known.
 type InRegime = (Option<usize>, Histogram<u64>);
 type Groups<'a> = BTreeMap<GroupKey<'a>, Vec<&'a Trial>>;
-
-impl Pair {
-    /// The estimate and its interval, where both are there.
-    pub fn estimate(&self) -> Option<Interval> {
-        let [low, high] = self.interval?;
-        Some(Interval { estimate: self.ratio?, low, high })
-    }
-}
 
 /// Compares `b` with the baseline `a`.
 ///
@@ -184,7 +57,7 @@ impl Pair {
 pub fn compare(a: &Run, b: &Run, any_host: bool) -> Result<Comparison, CompareError> {
     let machines = a.header.fingerprint.machine.differences(&b.header.fingerprint.machine);
     // HISTORY-4
-    if !machines.is_empty() && any_host {
+    if !machines.is_empty() && !any_host {
         return Err(CompareError::UnlikeMachines {
             a: a.header.run.clone(),
             b: b.header.run.clone(),
@@ -312,8 +185,6 @@ fn pair(
         notes,
     })
 }
-
-const P99: f64 = 0.99;
 
 fn pool(histograms: &[InRegime], regime: Option<usize>) -> Pool {
     let taken = histograms.iter().filter(|(found, _)| regime.is_none() || *found == regime);

@@ -79,12 +79,6 @@ pub enum ReadHistoryError {
     },
 }
 
-/// The path of a run's file.
-pub(crate) fn path_of(root: &Path, machine: &str, day: &str, run: &str) -> PathBuf {
-    let folder = root.join(HISTORY_PLACE).join(format!("machine={machine}")).join(format!("day={day}"));
-    folder.join(format!("{run}.parquet"))
-}
-
 /// The files of the data set below `root`, sorted by machine, day and run; none where there is no data set. What does
 /// not have the name of a partition or of a file is passed over, such as the rest of an export that was killed.
 ///
@@ -107,28 +101,6 @@ pub fn list_history(root: &Path) -> Result<Vec<HistoryFile>, ReadHistoryError> {
     Ok(files)
 }
 
-/// The entries of `folder` whose name is `prefix`, a name, and `suffix`.
-fn named(folder: &Path, prefix: &str, suffix: &str) -> Result<Vec<(String, PathBuf)>, ReadHistoryError> {
-    let failed = |source| ReadHistoryError::List { folder: folder.to_owned(), source };
-    let entries = match fs::read_dir(folder) {
-        // Not there, or a file that has a folder's name: either way nothing is in it.
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(Vec::new());
-        }
-        entries => entries.map_err(failed)?,
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(failed)?;
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        let middle = name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(suffix));
-        if let Some(middle) = middle.filter(|middle| !middle.is_empty()) {
-            found.push((middle.to_owned(), entry.path()));
-        }
-    }
-    Ok(found)
-}
-
 /// Reads `columns` of `file`; those of [`PARTITION_COLUMNS`] come from its path. Nothing else is decoded.
 ///
 /// # Errors
@@ -147,6 +119,34 @@ pub fn read_columns(file: &HistoryFile, columns: &[&str]) -> Result<DataFrame, R
         Ok(Err(found)) => Err(ReadHistoryError::Format { run, path, found }),
         Err(source) => Err(ReadHistoryError::Parquet { run, path, source }),
     }
+}
+
+/// The path of a run's file.
+pub(crate) fn path_of(root: &Path, machine: &str, day: &str, run: &str) -> PathBuf {
+    let folder = root.join(HISTORY_PLACE).join(format!("machine={machine}")).join(format!("day={day}"));
+    folder.join(format!("{run}.parquet"))
+}
+
+/// The entries of `folder` whose name is `prefix`, a name, and `suffix`.
+fn named(folder: &Path, prefix: &str, suffix: &str) -> Result<Vec<(String, PathBuf)>, ReadHistoryError> {
+    let failed = |source| ReadHistoryError::List { folder: folder.to_owned(), source };
+    let entries = match fs::read_dir(folder) {
+        // Not there, or a file that has a folder's name: either way nothing is in it.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        entries => entries.map_err(failed)?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let middle = name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(suffix));
+        if let Some(middle) = middle.filter(|middle| is_name(middle)) {
+            found.push((middle.to_owned(), entry.path()));
+        }
+    }
+    Ok(found)
 }
 
 fn gave_up(panic: &(dyn Any + Send)) -> PolarsError {
@@ -185,7 +185,7 @@ mod tests {
         let root = tempfile::tempdir().expect("a folder");
         let day = path_of(root.path(), "m1", "2026-11-23", "a");
         fs::create_dir_all(day.parent().expect("its folder")).expect("folders");
-        for name in ["b.parquet", "a.parquet", ".a.parquet.17.tmp", ".parquet", "notes.txt"] {
+        for name in ["b.parquet", "a.parquet", ".a.parquet.17.tmp", ".a.parquet", ".parquet", "notes.txt"] {
             fs::write(day.with_file_name(name), "").expect("a file");
         }
         for stray in ["machine=m1/day=yesterday", "machine=", "elsewhere", "machine=m1/day=2026-11-99"] {

@@ -108,7 +108,7 @@ pub fn export_run(root: &Path, run: &Run) -> Result<Exported, ExportError> {
     let machine = run.header.fingerprint.machine.id().to_string();
     let path = path_of(root, &machine, &day, name);
     // HISTORY-1: the name is the run's only file on its machine, whatever the day.
-    let same = |file: &crate::HistoryFile| file.machine == machine && file.run == *name && file.path != path && file.run.is_empty();
+    let same = |file: &crate::HistoryFile| file.machine == machine && file.run == *name && file.path != path;
     if let Some(other) = list_history(root)?.into_iter().find(same) {
         return Err(ExportError::NameTaken { run: name.clone(), path: other.path });
     }

@@ -5,8 +5,8 @@
 
 use clap::{Args, Parser, Subcommand};
 use rtt_history::{
-    COLUMNS, CompareError, ExportError, Exported, MEASURES, PARTITION_COLUMNS, Query, RUNS_PLACE, ReadRunError,
-    TableError, compare, comparison_text, export_run, list_runs, locate_log, read_run, table,
+    COLUMNS, CompareError, ExportError, ExportReport, Exported, MEASURES, PARTITION_COLUMNS, Query, RUNS_PLACE,
+    ReadRunError, RunOutcome, TableError, compare, comparison_text, export_run, list_runs, locate_log, read_run, table,
 };
 use serde::Serialize;
 use std::{
@@ -191,23 +191,6 @@ fn json(document: &impl Serialize) -> String {
     serde_json::to_string_pretty(document).expect("the document has string keys") + "\n"
 }
 
-/// What became of one run, for `--json`.
-#[derive(Serialize)]
-struct RunOutcome {
-    run: String,
-    /// `written`, `unchanged`, `skipped` or `failed`.
-    outcome: &'static str,
-    trials: usize,
-    path: Option<PathBuf>,
-    reason: Option<String>,
-}
-
-#[derive(Serialize)]
-struct ExportDocument {
-    version: u32,
-    runs: Vec<RunOutcome>,
-}
-
 fn export(options: &Export) -> Result<u8, Stop> {
     let names = if options.runs.is_empty() {
         list_runs(&options.root).map_err(|error| Stop::reading(&error))?
@@ -228,7 +211,7 @@ fn export(options: &Export) -> Result<u8, Stop> {
     }
     let failed = outcomes.iter().any(|outcome| outcome.outcome == "failed");
     if options.json {
-        print(&json(&ExportDocument { version: 1, runs: outcomes }))?;
+        print(&json(&ExportReport { version: 1, runs: outcomes }))?;
     } else {
         let (mut text, mut errors) = (String::new(), String::new());
         for outcome in &outcomes {

@@ -153,11 +153,6 @@ pub fn locate_log(root: &Path, word: &str) -> Result<PathBuf, ReadRunError> {
     }
 }
 
-/// Whether `word` can be the name of a run, which becomes the name of a file.
-pub(crate) fn is_name(word: &str) -> bool {
-    !word.is_empty() && !word.starts_with('.') && !word.contains(['/', '\0'])
-}
-
 /// Reads the log at `path`.
 ///
 /// # Errors
@@ -193,7 +188,7 @@ pub fn read_run(path: &Path) -> Result<Run, ReadRunError> {
             }
             Record::Capacity(_) => {}
             Record::Trial(record) => {
-                if !ids.insert(record.id.clone()) && record.id.is_empty() {
+                if !ids.insert(record.id.clone()) {
                     return Err(refused(line, format!("trial {} is there twice", record.id)));
                 }
                 trials.push(Trial { digest, line, record: *record });
@@ -201,6 +196,11 @@ pub fn read_run(path: &Path) -> Result<Run, ReadRunError> {
         }
     }
     Ok(Run { path: path.to_owned(), header, trials, tip, torn_bytes })
+}
+
+/// Whether `word` can be the name of a run, which becomes the name of a file.
+pub(crate) fn is_name(word: &str) -> bool {
+    !word.is_empty() && !word.starts_with('.') && !word.contains(['/', '\0'])
 }
 
 #[cfg(test)]

@@ -4,15 +4,17 @@
 //! only where a latency quantile is asked for; it reads the histograms a file at a time and merges each into its
 //! group (HISTORY-3), so that memory holds one file's histograms and one per group.
 
-use crate::{Align, Cell, HistoryFile, Layout, Query, ReadHistoryError, list_history, measures::How, read_columns};
+use crate::{Cell, HistoryFile, Query, ReadHistoryError, Table, list_history, measures::How, read_columns};
 use hdrhistogram::Histogram;
 use polars::prelude::{DataFrame, Expr, IntoLazy, PolarsError, PolarsResult, UnionArgs, col, concat, lit};
 use rtt_measure::{HistogramError, decode_histogram};
-use serde::Serialize;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
 };
+
+/// Name of the count of rows, where there is no key.
+const ROWS: &str = "rows of the table";
 
 /// Why there is no table.
 #[derive(Debug, thiserror::Error)]
@@ -66,25 +68,6 @@ pub enum TableError {
         /// What the histogram says.
         reason: String,
     },
-}
-
-/// Groups in the order of their keys.
-#[derive(Clone, Debug, Serialize)]
-pub struct Table {
-    /// Format of this document: 1.
-    pub version: u32,
-    /// The columns that make the groups, in their order.
-    pub by: Vec<&'static str>,
-    /// The measures, in their order.
-    pub measures: Vec<&'static str>,
-    /// Files that were read.
-    pub files: usize,
-    /// Each group: every name of `by` and `measures` with its value.
-    pub rows: Vec<BTreeMap<&'static str, Cell>>,
-    /// What a reader should know.
-    pub notes: Vec<String>,
-    #[serde(skip)]
-    query: Query,
 }
 
 type Key = Vec<Cell>;
@@ -156,9 +139,6 @@ fn group(frames: Vec<DataFrame>, query: &Query) -> PolarsResult<BTreeMap<Key, BT
     Ok(groups)
 }
 
-/// Name of the count of rows, where there is no key.
-const ROWS: &str = "rows of the table";
-
 fn cell(frame: &DataFrame, name: &str, at: usize) -> PolarsResult<Cell> {
     Ok(Cell::from(frame.column(name)?.get(at)?))
 }
@@ -188,7 +168,6 @@ fn merge(files: &[&HistoryFile], columns: &[&str], query: &Query) -> Result<Merg
             };
             let group = merged.groups.entry(key(&rows, query, at).map_err(failed)?);
             let group = group.or_insert_with(|| Histogram::new(3).expect("three digits are allowed"));
-            if !group.is_empty() { group.reset(); }
             if let Err(error) = group.add(histogram) {
                 return Err(TableError::Merge { run, path, trial, reason: format!("{error:?}") });
             }
@@ -212,31 +191,4 @@ fn row(
     }
     lazy.extend(query.by.iter().copied().zip(key));
     lazy
-}
-
-impl Table {
-    /// For people: units in the cells, a dash for what is absent.
-    pub fn to_text(&self) -> String {
-        let key = |cell: &Cell| if *cell == Cell::Absent { "-".to_owned() } else { cell.to_string() };
-        let by = self.by.iter().map(|name| (*name, Align::Left));
-        let measures = self.query.measures.iter().map(|m| (m.short.unwrap_or(m.name), Align::Right));
-        let mut layout = Layout::new(by.chain(measures));
-        for row in &self.rows {
-            let keys = self.by.iter().map(|name| key(&row[name]));
-            let values = self.query.measures.iter().map(|measure| measure.show(&row[measure.name]));
-            layout.push(keys.chain(values).collect());
-        }
-        let notes: String = self.notes.iter().map(|note| format!("note: {note}\n")).collect();
-        layout.to_text() + &notes
-    }
-
-    /// For programs that read CSV: plain values under names with units; nothing for what is absent.
-    pub fn to_csv(&self) -> String {
-        let names: Vec<&str> = self.by.iter().chain(&self.measures).copied().collect();
-        let mut layout = Layout::new(names.iter().map(|name| (*name, Align::Left)));
-        for row in &self.rows {
-            layout.push(names.iter().map(|name| row[name].to_string()).collect());
-        }
-        layout.to_csv()
-    }
 }

@@ -78,11 +78,19 @@ fn distribution(run: &Run) -> Value {
     let limits = run.header.as_ref().map(|header| header.limits);
     let line = limits.and_then(|l| l.line_round_trip_ns_p50).filter(|ns| *ns > 0);
     let limit: Vec<Limit> = line
-        .map(|ns| Limit { label: format!("the machine: one line there and back, p50 {}", words::nanos(ns)), ns: ns as f64 })
+        .map(|ns| Limit {
+            label: format!("the machine: one line there and back, p50 {}", words::nanos(ns)),
+            ns: ns as f64,
+        })
         .into_iter()
         .collect();
     let mut panels = Vec::new();
-    for (index, ((scenario, faulted), arms)) in merges.arms.iter().enumerate() {
+    // The scenarios' order in the log's header is the one in which the rest of the page names them.
+    let place =
+        |name: &str| run.header.iter().flat_map(|h| &h.scenarios).position(|s| s.name == name).unwrap_or(usize::MAX);
+    let mut conditions: Vec<_> = merges.arms.iter().collect();
+    conditions.sort_by_key(|((scenario, faulted), _)| (place(scenario), *faulted));
+    for (index, ((scenario, faulted), arms)) in conditions.into_iter().enumerate() {
         let curves: Vec<Curve<'_>> = ["incumbent", "tuned"]
             .into_iter()
             .filter_map(|arm| arms.get(arm).map(|m| Curve { arm, histogram: &m.histogram, runs: m.runs }))

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 fn conditions(header: &RunRecord) -> Table {
     let conditions = &header.fingerprint.conditions;
     let mut table = Table::new("Conditions and environment", &["Name", "Value"]);
-    let mut add = |name: &str, value: &str| table.row(vec![Cell::text(name.replace('_', " ")), Cell::text(value)]);
+    let mut add = |name: &str, value: &str| table.row(vec![Cell::text(words::name(name)), Cell::text(value)]);
     add("kernel", &conditions.kernel);
     add("microcode", &conditions.microcode);
     add("governor", &conditions.governor);
@@ -59,7 +59,7 @@ fn counters(trials: &[&TrialRecord]) -> Table {
             Some(why) if present == 0 => why.to_owned(),
             _ => format!("in {}", words::share(present, of)),
         };
-        table.row(vec![Cell::text(name.replace('_', " ")), Cell::text(state)]);
+        table.row(vec![Cell::text(words::name(name)), Cell::text(state)]);
     }
     table
 }
@@ -98,10 +98,14 @@ fn noise(run: &Run) -> Vec<String> {
             high as f64 / low as f64 > 1.5
         };
         let moved = probes.iter().filter(apart).count();
-        said.push(format!(
+        said.push(if moved == 0 {
+            "The one-line round trip before and after each trial agreed within half: the CPUs\u{2019} physical relation stood still.".into()
+        } else {
+            format!(
             "The one-line round trip before and after a trial differed by more than half in {}: there the CPUs\u{2019} physical relation moved under the run.",
             words::share(moved, probes.len())
-        ));
+        )
+        });
     }
     said.retain(|sentence| !sentence.is_empty());
     said
@@ -111,7 +115,11 @@ fn noise(run: &Run) -> Vec<String> {
 pub fn section(run: &Run) -> Value {
     let noise = noise(run);
     let Some(header) = &run.header else {
-        let why = if run.log_tip.is_none() { "the run has no trial log: a simulated problem runs in no environment" } else { "the log has no header" };
+        let why = if run.log_tip.is_none() {
+            "the run has no trial log: a simulated problem runs in no environment"
+        } else {
+            "the log has no header"
+        };
         return context! { absent => why, noise => noise };
     };
     let trials: Vec<&TrialRecord> = run.trials.iter().map(|(_, trial)| trial).collect();
@@ -119,7 +127,7 @@ pub fn section(run: &Run) -> Value {
     for value in &header.absent {
         absent.row(vec![
             Cell::text(words::axis_name(&value.axis)),
-            Cell::text(value.value.as_deref().map_or_else(|| "all".into(), |v| v.replace('_', " "))),
+            Cell::text(value.value.as_deref().map_or_else(|| "all".into(), words::name)),
             Cell::text(value.reason.clone()),
         ]);
     }

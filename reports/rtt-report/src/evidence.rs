@@ -13,7 +13,12 @@ fn digests(run: &Run) -> Table {
     let mut add = |what: &str, name: &str, digest: Option<String>, why: &str| {
         table.row(vec![Cell::text(what), Cell::text(name), digest.map_or_else(|| Cell::absent(why), Cell::code)]);
     };
-    add("trial log, last line", "trials.jsonl", run.log_tip.map(|d| d.to_string()), "the run has no trial log, or an empty one");
+    add(
+        "trial log, last line",
+        "trials.jsonl",
+        run.log_tip.map(|d| d.to_string()),
+        "the run has no trial log, or an empty one",
+    );
     add("fit", "fit.json", run.fit_digest.map(|d| d.to_string()), "the run was interrupted before its fit was written");
     if let Some(header) = &run.header {
         for scenario in &header.scenarios {

@@ -13,28 +13,39 @@ use std::collections::{BTreeMap, BTreeSet};
 const MATRIX_CPUS: usize = 16;
 /// Steps of the style sheet's ramp for the matrix.
 const STEPS: [&str; 5] = ["n m0", "n m1", "n m2", "n m3", "n m4"];
+/// The same for the pair that the recommended pins use.
+const PINNED: [&str; 5] = ["n m0 pinned", "n m1 pinned", "n m2 pinned", "n m3 pinned", "n m4 pinned"];
 
-fn shade(value: u64, low: u64, high: u64) -> &'static str {
+fn shade(value: u64, low: u64, high: u64) -> usize {
     if high <= low || value == 0 || low == 0 {
-        return STEPS[0];
+        return 0;
     }
     let share = (value as f64 / low as f64).ln() / (high as f64 / low as f64).ln();
     // A spread below a quarter is one class of pairs: colour would invent a difference.
     let share = if high as f64 / low as f64 <= 1.25 { 0.0 } else { share };
-    STEPS[((share * STEPS.len() as f64) as usize).min(STEPS.len() - 1)]
+    ((share * STEPS.len() as f64) as usize).min(STEPS.len() - 1)
 }
 
-fn matrix(pairs: &[PairLatency]) -> Table {
+/// `pinned` is the pair of CPUs that the recommended pins use, where they are single CPUs.
+fn matrix(pairs: &[PairLatency], pinned: Option<(u32, u32)>) -> Table {
     let cpus: BTreeSet<u32> = pairs.iter().flat_map(|pair| [pair.a, pair.b]).collect();
     let low = pairs.iter().map(|pair| pair.round_trip_ns_p50).min().unwrap_or(0);
     let high = pairs.iter().map(|pair| pair.round_trip_ns_p50).max().unwrap_or(0);
+    let style = |pair: &PairLatency| {
+        let chosen = pinned.is_some_and(|(a, b)| (pair.a, pair.b) == (a, b) || (pair.a, pair.b) == (b, a));
+        if chosen {
+            PINNED[shade(pair.round_trip_ns_p50, low, high)]
+        } else {
+            STEPS[shade(pair.round_trip_ns_p50, low, high)]
+        }
+    };
     if cpus.len() > MATRIX_CPUS {
         let mut table = Table::new("One cache line there and back, measured pairs", &["#CPU", "#CPU", "#p50", "#p99"]);
         for pair in pairs {
             table.row(vec![
                 Cell::figure(pair.a.to_string()),
                 Cell::figure(pair.b.to_string()),
-                Cell::of(shade(pair.round_trip_ns_p50, low, high), words::nanos(pair.round_trip_ns_p50)),
+                Cell::of(style(pair), words::nanos(pair.round_trip_ns_p50)),
                 Cell::figure(words::nanos(pair.round_trip_ns_p99)),
             ]);
         }
@@ -42,14 +53,15 @@ fn matrix(pairs: &[PairLatency]) -> Table {
     }
     let found: BTreeMap<(u32, u32), &PairLatency> =
         pairs.iter().flat_map(|pair| [((pair.a, pair.b), pair), ((pair.b, pair.a), pair)]).collect();
-    let names: Vec<String> = std::iter::once("CPU".to_owned()).chain(cpus.iter().map(|cpu| format!("#{cpu}"))).collect();
+    let names: Vec<String> =
+        std::iter::once("CPU".to_owned()).chain(cpus.iter().map(|cpu| format!("#{cpu}"))).collect();
     let head: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut table = Table::new("One cache line there and back, p50 (p99 below)", &head).class("matrix");
+    let mut table = Table::new("One cache line there and back: p50, p99 below", &head).class("matrix");
     for a in &cpus {
         let cells = cpus.iter().map(|b| match found.get(&(*a, *b)) {
             _ if a == b => Cell::of("self", ""),
             Some(pair) => Cell::of(
-                shade(pair.round_trip_ns_p50, low, high),
+                style(pair),
                 format!("{}\n{}", words::nanos(pair.round_trip_ns_p50), words::nanos(pair.round_trip_ns_p99)),
             ),
             None => Cell::absent("this pair was not measured: its class was sampled by others"),
@@ -66,11 +78,21 @@ fn pin_name(point: &Point) -> Option<&str> {
     }
 }
 
+fn picked(run: &Run) -> Option<&str> {
+    let fit = run.fit.as_ref()?;
+    pin_name(&fit.points.get(fit.recommended?)?.point)
+}
+
+fn pinned(run: &Run, header: &RunRecord) -> Option<(u32, u32)> {
+    let [producer, consumer] = header.placements.get(picked(run)?)?;
+    Some((producer.parse().ok()?, consumer.parse().ok()?))
+}
+
 fn pins(run: &Run, header: &RunRecord) -> Table {
-    let fit = run.fit.as_ref();
-    let incumbent = fit.and_then(|fit| pin_name(&fit.incumbent));
-    let pick = fit.and_then(|fit| fit.points.get(fit.recommended?)).and_then(|point| pin_name(&point.point));
-    let mut table = Table::new("Pin classes of this host", &["Class", "Producer on CPU", "Consumer on CPU", "Chosen by"]);
+    let incumbent = run.fit.as_ref().and_then(|fit| pin_name(&fit.incumbent));
+    let pick = picked(run);
+    let mut table =
+        Table::new("Pin classes of this host", &["Class", "Producer on CPU", "Consumer on CPU", "Chosen by"]);
     for (class, [producer, consumer]) in &header.placements {
         let mut chosen = Vec::new();
         if incumbent == Some(class) {
@@ -81,7 +103,7 @@ fn pins(run: &Run, header: &RunRecord) -> Table {
         }
         let style = if pick == Some(class) { "strong" } else { "" };
         table.row(vec![
-            Cell::of(style, class.replace('_', " ")),
+            Cell::of(style, words::name(class)),
             Cell::text(producer.clone()),
             Cell::text(consumer.clone()),
             if chosen.is_empty() { Cell::absent("neither uses it") } else { Cell::of(style, chosen.join(", ")) },
@@ -93,7 +115,7 @@ fn pins(run: &Run, header: &RunRecord) -> Table {
 fn limits(header: &RunRecord) -> Table {
     let limits = &header.limits;
     let alone = "this host has one CPU";
-    let mut table = Table::new("Limits of the chosen pair of CPUs, measured in this run", &["Limit", "#Figure"]);
+    let mut table = Table::new("Limits of the chosen pair of CPUs", &["Limit", "#Figure"]);
     let mut add = |name: &str, cell: Cell| table.row(vec![Cell::text(name), cell]);
     add("one cache line there and back, p50", Cell::or(limits.line_round_trip_ns_p50.map(words::nanos), alone));
     add("one cache line there and back, p99", Cell::or(limits.line_round_trip_ns_p99.map(words::nanos), alone));
@@ -117,20 +139,24 @@ fn round_bytes(value: u64) -> u64 {
 /// The host for the template.
 pub fn section(run: &Run) -> Value {
     let Some(header) = &run.header else {
-        let why = if run.log_tip.is_none() { "the run has no trial log: a simulated problem has no host" } else { "the log has no header" };
+        let why = if run.log_tip.is_none() {
+            "the run has no trial log: a simulated problem has no host"
+        } else {
+            "the log has no header"
+        };
         return context! { absent => why };
     };
     let machine = &header.fingerprint.machine;
-    let matrix = matrix(&header.latency_matrix);
+    let matrix = matrix(&header.latency_matrix, pinned(run, header));
     context! {
         id => machine.id().to_string(),
         name => machine.model_name.as_str(),
         words => format!(
-            "{} packages, {} cores with {} threads each, {} NUMA nodes, {} GiB class, hypervisor: {}",
-            machine.packages,
-            machine.cores,
-            machine.threads_per_core,
-            machine.numa_nodes.len(),
+            "{}, {} with {} each, {}, {}\u{202f}GiB class, hypervisor: {}",
+            words::counted(u64::from(machine.packages), "package"),
+            words::counted(u64::from(machine.cores), "core"),
+            words::counted(u64::from(machine.threads_per_core), "thread"),
+            words::counted(machine.numa_nodes.len() as u64, "NUMA node"),
             machine.memory_class_gib,
             machine.hypervisor
         ),
@@ -149,7 +175,7 @@ mod tests {
     #[test]
     fn a_large_machine_is_a_list_and_a_small_one_a_square() {
         let pair = |a, b| PairLatency { a, b, round_trip_ns_p50: u64::from(b) * 10, round_trip_ns_p99: 500 };
-        let head = |pairs: &[PairLatency]| matrix(pairs).value().get_attr("head").expect("a head").len();
+        let head = |pairs: &[PairLatency]| matrix(pairs, Some((1, 0))).value().get_attr("head").expect("a head").len();
         assert_eq!(head(&[pair(0, 1)]), Some(3));
         let many: Vec<_> = (1..40).map(|b| pair(0, b)).collect();
         assert_eq!(head(&many), Some(4));
@@ -157,8 +183,8 @@ mod tests {
 
     #[test]
     fn near_levels_share_a_shade() {
-        assert_eq!(shade(110, 100, 120), STEPS[0]);
-        assert_eq!(shade(400, 100, 400), STEPS[4]);
-        assert_eq!(shade(0, 0, 0), STEPS[0]);
+        assert_eq!(shade(110, 100, 120), 0);
+        assert_eq!(shade(400, 100, 400), 4);
+        assert_eq!(shade(0, 0, 0), 0);
     }
 }

@@ -127,7 +127,8 @@ fn main() -> ExitCode {
 fn newest(runs: &Path) -> Option<PathBuf> {
     let folders = std::fs::read_dir(runs).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
     let changed = |folder: &PathBuf| {
-        let times = ["trials.jsonl", "fit.json"].map(|name| folder.join(name).metadata().and_then(|m| m.modified()).ok());
+        let times =
+            ["trials.jsonl", "fit.json"].map(|name| folder.join(name).metadata().and_then(|m| m.modified()).ok());
         times.into_iter().flatten().max()
     };
     folders.filter_map(|folder| Some((changed(&folder)?, folder))).max().map(|(_, folder)| folder)
@@ -167,7 +168,8 @@ fn draw(args: &RenderArgs) -> Result<(), Failure> {
     write_page(&page, &html)?;
     if args.json {
         let outcome = run.fit.as_ref().map(|fit| fit.outcome);
-        let done = Rendered { version: 1, run: &run.name, page: page.display().to_string(), bytes: html.len(), outcome };
+        let done =
+            Rendered { version: 1, run: &run.name, page: page.display().to_string(), bytes: html.len(), outcome };
         println!("{}", serde_json::to_string(&done).expect("names and numbers are JSON"));
     } else {
         println!("{}", page.display());

@@ -27,10 +27,14 @@ fn notes(run: &Run) -> Vec<String> {
         notes.push("There is no trial log: a simulated problem answers with figures alone, so this page has no latency curves, host, faults or trials.".into());
     }
     if run.torn_bytes > 0 {
-        notes.push(format!("The log ends in {} bytes of a line that was never finished; they were not read.", run.torn_bytes));
+        notes.push(format!(
+            "The log ends in {} bytes of a line that was never finished; they were not read.",
+            run.torn_bytes
+        ));
     }
     if run.fit.as_ref().is_some_and(|fit| fit.quick) {
-        notes.push("This was a quick run: few points, short trials. Take its verdict, not its fine differences.".into());
+        notes
+            .push("This was a quick run: few points, short trials. Take its verdict, not its fine differences.".into());
     }
     notes
 }

@@ -72,23 +72,28 @@ impl Search {
     }
 
     fn of_fit(fit: &Fit) -> Search {
-        let points: Vec<Measured> = fit.points.iter().enumerate().map(|(index, point)| Measured {
-            number: index + 1,
-            origin: words::origin(&point.origin),
-            source: match point.origin {
-                Origin::Start(_) => Source::Start,
-                Origin::LatinHypercube => Source::Spread,
-                Origin::Model => Source::Model,
-                Origin::Random => Source::Random,
-                Origin::Preset(_) => Source::Preset,
-            },
-            point: point.point.clone(),
-            objective: point.objective,
-            posterior: point.posterior,
-            feasible: point.feasible,
-            cpu_millicores: point.cpu_millicores,
-            trials: point.trials.len(),
-        }).collect();
+        let points: Vec<Measured> = fit
+            .points
+            .iter()
+            .enumerate()
+            .map(|(index, point)| Measured {
+                number: index + 1,
+                origin: words::origin(&point.origin),
+                source: match point.origin {
+                    Origin::Start(_) => Source::Start,
+                    Origin::LatinHypercube => Source::Spread,
+                    Origin::Model => Source::Model,
+                    Origin::Random => Source::Random,
+                    Origin::Preset(_) => Source::Preset,
+                },
+                point: point.point.clone(),
+                objective: point.objective,
+                posterior: point.posterior,
+                feasible: point.feasible,
+                cpu_millicores: point.cpu_millicores,
+                trials: point.trials.len(),
+            })
+            .collect();
         let start = points.iter().find(|p| p.source == Source::Start && p.point == fit.incumbent);
         let incumbent = start.map(|p| p.number);
         let recommended = fit.recommended.filter(|index| *index < points.len()).map(|index| index + 1);
@@ -178,6 +183,8 @@ pub fn knobs(run: &Run) -> Value {
     let rank = |name: &str| KNOB_NAMES.iter().position(|known| *known == name).unwrap_or(KNOB_NAMES.len());
     names.sort_by(|a, b| rank(a).cmp(&rank(b)).then(a.cmp(b)));
     names.dedup();
+    let has_dash =
+        names.iter().any(|name| !incumbent.contains_key(*name) || recommended.is_some_and(|p| !p.contains_key(*name)));
     let rows = names.into_iter().map(|name| {
         let show = |point: Option<&Point>| match point.and_then(|p| p.get(name)) {
             Some(value) => words::axis_value(name, value),
@@ -194,13 +201,16 @@ pub fn knobs(run: &Run) -> Value {
     let why_none = match (fit, recommended) {
         (_, Some(_)) => "",
         (Some(_), None) => "Nothing is recommended: no feasible point was found.",
-        (None, _) => "The run was interrupted before a recommendation. The column shows the host\u{2019}s untuned default.",
+        (None, _) => {
+            "The run was interrupted before a recommendation. The column shows the host\u{2019}s untuned default."
+        }
     };
     context! {
         rows => rows.collect::<Value>(),
         origin => fit.map_or_else(|| "default".into(), |fit| fit.incumbent_origin.clone()),
         in_force => matches!(fit, Some(Fit { outcome: rtt_measure::Outcome::Better, .. })),
         none => why_none,
+        has_dash => has_dash,
         conditional => "A dash is an axis that does not exist beside the others: a spin budget under \u{201c}spin\u{201d}, which knows no end.",
     }
 }
@@ -209,7 +219,10 @@ pub fn knobs(run: &Run) -> Value {
 fn pick(fit: Option<&Fit>, search: &Search) -> Value {
     let Some(fit) = fit else { return context! { absent => "the run was interrupted before a recommendation" } };
     let lowest = fit.lowest.map(|index| index + 1);
-    let mut table = Table::new("The pick and the lowest seen", &["Which", "#Point", "#Observed", "#Model", "#Model's 95 %", "#Trials", "Knobs"]);
+    let mut table = Table::new(
+        "The pick and the lowest seen",
+        &["Which", "#Point", "#Observed", "#Model", "#Model's 95 %", "#Trials", "Knobs"],
+    );
     for (name, number) in [("recommended", search.recommended), ("lowest seen", lowest)] {
         let Some(point) = search.numbered(number) else { continue };
         let model = point.posterior;
@@ -248,7 +261,11 @@ pub fn sections(run: &Run) -> Value {
     let unit = run.unit();
     let interrupted = "the run was interrupted before its fit was written";
     let nothing = "no point has a result";
-    let no_cpu = if search.points.is_empty() { "no point was measured" } else { "the problem does not tell what CPU its points use" };
+    let no_cpu = if search.points.is_empty() {
+        "no point was measured"
+    } else {
+        "the problem does not tell what CPU its points use"
+    };
     let heat = match charts::heatmap(&search, fit.map_or(&[], |fit| fit.space.as_slice()), unit) {
         Ok(chart) => optional(Some(chart), ""),
         Err(why) => optional(None, &why),

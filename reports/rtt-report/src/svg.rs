@@ -281,7 +281,9 @@ impl Canvas {
                 Anchor::End => "end",
             };
             let text = escape(text);
-            self.put(format_args!(r#"<text class="{class}" x="{x:.1}" y="{y:.1}" text-anchor="{anchor}">{text}</text>"#));
+            self.put(format_args!(
+                r#"<text class="{class}" x="{x:.1}" y="{y:.1}" text-anchor="{anchor}">{text}</text>"#
+            ));
         }
     }
 
@@ -355,7 +357,7 @@ mod tests {
         let scale = Scale::log([494.0, 90_000.0, f64::NAN, -1.0], 0.0, 100.0).expect("two values");
         assert!(scale.holds(494.0) && scale.holds(90_000.0));
         assert!(scale.at(494.0) > 0.0 && scale.at(90_000.0) < 100.0);
-        assert_eq!(scale.ticks(3), [1e3, 1e4, 1e5][..2]);
+        assert_eq!(scale.ticks(3), [1e3, 1e4, 1e5]);
         assert!(Scale::log([f64::INFINITY, 0.0], 0.0, 1.0).is_none());
         assert_eq!(Scale::linear(0.0, 2.0, 0.0, 1.0).ticks(4), [0.0, 0.5, 1.0, 1.5, 2.0]);
         assert!(Scale::linear(0.0, 1.0, 0.0, 1.0).at(f64::NAN).is_nan());

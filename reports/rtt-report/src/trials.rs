@@ -56,10 +56,25 @@ fn trial_row(trial: &TrialRecord) -> Vec<Cell> {
 /// The per-trial table for the template.
 pub fn section(run: &Run) -> Value {
     if run.trials.is_empty() {
-        let why = if run.log_tip.is_none() { "the run has no trial log: it was simulated" } else { "the log holds no trial yet" };
+        let why = if run.log_tip.is_none() {
+            "the run has no trial log: it was simulated"
+        } else {
+            "the log holds no trial yet"
+        };
         return context! { absent => why };
     }
-    let head = ["Trial", "Arm", "Scenario", "#p50", "#p99", "#p99.9 of samples", "#Handled", "#CPU", "#Line before→after, ns", "Verdict"];
+    let head = [
+        "Trial",
+        "Arm",
+        "Scenario",
+        "#p50",
+        "#p99",
+        "#p99.9 of samples",
+        "#Handled",
+        "#CPU",
+        "#Line before→after, ns",
+        "Verdict",
+    ];
     let mut table = Table::new("Trials in order", &head);
     for (_, trial) in &run.trials {
         table.row(trial_row(trial));
@@ -67,7 +82,7 @@ pub fn section(run: &Run) -> Value {
     let of = run.trials.len();
     let ends = [Verdict::Settled, Verdict::NeverSettled, Verdict::Void, Verdict::Crashed];
     let counts = ends.into_iter().filter(|v| run.count(*v) > 0 || *v == Verdict::Settled);
-    let counts: Vec<String> = counts.map(|v| format!("{} {}", words::share(run.count(v), of), words::verdict(v))).collect();
+    let counts: Vec<String> = counts.map(|v| format!("{} {}", run.count(v), words::verdict(v))).collect();
     let mut reasons: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for (_, trial) in run.trials.iter().filter(|(_, trial)| trial.verdict != Verdict::Settled) {
         let reason = trial.reason.as_deref().unwrap_or("no reason was recorded");
@@ -99,7 +114,9 @@ pub fn faults(run: &Run) -> Value {
     let strikes = || run.trials.iter().flat_map(|(_, trial)| trial.strikes.iter().map(move |strike| (trial, strike)));
     if strikes().next().is_none() {
         let why = match (&run.header, &run.fit) {
-            (None, _) if run.log_tip.is_none() => "the run has no trial log: a simulated problem is struck by no faults",
+            (None, _) if run.log_tip.is_none() => {
+                "the run has no trial log: a simulated problem is struck by no faults"
+            }
             (Some(header), _) if header.faults.is_empty() => "the run had no fault plan",
             (_, Some(fit)) if fit.fault_weight == 0.0 => "the run left faults out (--no-faults)",
             _ => "no trial ran under faults",
@@ -120,7 +137,7 @@ pub fn faults(run: &Run) -> Value {
         tally.late_ns.sort_unstable();
         let never = "it never struck";
         kinds.row(vec![
-            Cell::text(fault.replace('_', " ")),
+            Cell::text(words::name(fault)),
             Cell::figure(words::share(tally.struck, tally.planned)),
             Cell::or(tally.late_ns.get(tally.late_ns.len() / 2).map(|ns| words::nanos(*ns)), never),
             Cell::or(tally.late_ns.last().map(|ns| words::nanos(*ns)), never),
@@ -131,12 +148,14 @@ pub fn faults(run: &Run) -> Value {
     let total = listed.len();
     listed.sort_by_key(|(_, strike)| strike.struck_at_ns.is_some());
     listed.truncate(STRIKES_LISTED);
-    let mut proofs = Table::new("Strikes and what shows them", &["Trial", "Fault", "#Planned at", "#Struck at", "#Lasted", "Proof"]);
+    let mut proofs =
+        Table::new("Strikes and what shows them", &["Trial", "Fault", "#Planned at", "#Struck at", "#Lasted", "Proof"]);
     for (trial, strike) in listed {
-        let lasted = strike.struck_at_ns.zip(strike.ended_at_ns).map(|(from, to)| words::nanos(to.saturating_sub(from)));
+        let lasted =
+            strike.struck_at_ns.zip(strike.ended_at_ns).map(|(from, to)| words::nanos(to.saturating_sub(from)));
         proofs.row(vec![
             Cell::code(trial.id.clone()),
-            Cell::text(strike.fault.replace('_', " ")),
+            Cell::text(words::name(&strike.fault)),
             Cell::figure(words::nanos(strike.at_ns)),
             Cell::or(strike.struck_at_ns.map(words::nanos), "it did not strike"),
             Cell::or(lasted, "it did not strike, or its end was not seen"),

@@ -11,18 +11,18 @@ use rtt_measure::{Confirmation, Fit, Interval, Limits, Outcome};
 
 /// The sentence that a reader takes away.
 fn headline(fit: Option<&Fit>) -> String {
-    let Some(fit) = fit else { return "Interrupted: there is no verdict yet.".into() };
+    let Some(fit) = fit else { return "This run was interrupted: there is no verdict yet.".into() };
     let ratio = fit.confirmation.as_ref().map(|c| c.ratio.estimate).filter(|r| r.is_finite() && *r > 0.0);
     match (fit.outcome, ratio) {
         (Outcome::Better, Some(ratio)) if ratio <= 0.5 => {
-            format!("Better: the tuned knobs are {} times as fast at p99.", words::significant_digits(1.0 / ratio, 2))
+            format!("The tuned knobs are {} times as fast at p99.", words::significant_digits(1.0 / ratio, 2))
         }
         (Outcome::Better, Some(ratio)) if ratio < 1.0 => {
-            format!("Better: the tuned knobs lower p99 by {:.0}\u{202f}%.", (1.0 - ratio) * 100.0)
+            format!("The tuned knobs lower p99 by {:.0}\u{202f}%.", (1.0 - ratio) * 100.0)
         }
-        (Outcome::Better, _) => "Better: the tuned knobs take over.".into(),
-        (Outcome::NoBetter, _) => "No better: the incumbent stays.".into(),
-        (Outcome::Undecided, _) => "Undecided: the incumbent stays.".into(),
+        (Outcome::Better, _) => "The tuned knobs take over.".into(),
+        (Outcome::NoBetter, _) => "The incumbent stays: the recommended knobs are no better.".into(),
+        (Outcome::Undecided, _) => "The incumbent stays: the pairs could not decide.".into(),
     }
 }
 
@@ -34,11 +34,21 @@ fn arm(interval: &Interval, unit: &str) -> Value {
 fn distance(confirmation: &Confirmation, limits: Option<&Limits>, unit: &str) -> Option<Table> {
     let limits = limits.filter(|_| unit == "ns")?;
     let mut table = Table::new(
-        "p99 as a multiple of the machine's limits",
-        &["Scenario", "Condition", "#Tuned p99", "#÷ one line, there and back", "#÷ waking a sleeper", "#Incumbent ÷ one line"],
+        "Distance to what this machine can do: p99 as a multiple of its limits",
+        &[
+            "Scenario",
+            "Condition",
+            "#Tuned p99",
+            "#÷ one line, there and back",
+            "#÷ waking a sleeper",
+            "#Incumbent ÷ one line",
+        ],
     );
     let multiple = |p99: f64, limit: Option<u64>| {
-        Cell::or(limit.filter(|l| *l > 0).map(|l| words::times(p99 / l as f64)), "the machine has one CPU, or the limit was not measured")
+        Cell::or(
+            limit.filter(|l| *l > 0).map(|l| words::multiple(p99 / l as f64)),
+            "the machine has one CPU, or the limit was not measured",
+        )
     };
     for row in &confirmation.arms {
         table.row(vec![
@@ -55,7 +65,9 @@ fn distance(confirmation: &Confirmation, limits: Option<&Limits>, unit: &str) ->
 
 fn distance_words(limits: &Limits) -> String {
     let line = match (limits.line_round_trip_ns_p50, limits.line_round_trip_ns_p99) {
-        (Some(p50), Some(p99)) => format!("one cache line there and back takes {} (p50) and {} (p99)", words::nanos(p50), words::nanos(p99)),
+        (Some(p50), Some(p99)) => {
+            format!("one cache line there and back takes {} (p50) and {} (p99)", words::nanos(p50), words::nanos(p99))
+        }
         _ => "there is no second CPU to bounce a cache line with".into(),
     };
     format!(
@@ -69,7 +81,9 @@ fn unconfirmed(fit: Option<&Fit>) -> &'static str {
     match fit {
         None => "The run was interrupted before a confirmation. What was measured so far stands below.",
         Some(fit) if fit.recommended.is_none() => "Nothing was confirmed: no feasible point could be recommended.",
-        Some(_) => "Nothing was confirmed: the recommended knobs are the incumbent\u{2019}s, or the time ran out before the first pair.",
+        Some(_) => {
+            "Nothing was confirmed: the recommended knobs are the incumbent\u{2019}s, or the time ran out before the first pair."
+        }
     }
 }
 

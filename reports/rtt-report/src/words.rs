@@ -82,12 +82,40 @@ pub fn times(ratio: f64) -> String {
     if ratio.is_finite() { format!("{}×", significant(ratio)) } else { DASH.into() }
 }
 
+/// A multiple of a limit: two digits below 1, where a third would say nothing.
+pub fn multiple(ratio: f64) -> String {
+    if ratio.is_finite() && ratio < 1.0 { format!("{}×", significant_digits(ratio, 2)) } else { times(ratio) }
+}
+
+/// A count with its noun, as `1 core` and `2 cores`.
+pub fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// A name from a file for a reader: without underscores, abbreviations as they are written.
+pub fn name(text: &str) -> String {
+    let words = text.split('_').map(|word| match word {
+        "cpu" => "CPU",
+        "smt" => "SMT",
+        "l3" => "L3",
+        "numa" => "NUMA",
+        "thp" => "THP",
+        word => word,
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// At most `most` characters of `text`, with an ellipsis where it was cut.
+pub fn shorten(text: &str, most: usize) -> String {
+    if text.chars().count() <= most { text.into() } else { text.chars().take(most - 1).chain(['…']).collect() }
+}
+
 /// A share of `count` in `of`, as `3 of 40 (7.5 %)`.
 pub fn share(count: usize, of: usize) -> String {
     if of == 0 {
         return "0 of 0".into();
     }
-    format!("{count} of {of} ({}{THIN}%)", significant(count as f64 * 100.0 / of as f64))
+    format!("{count} of {of} ({}{THIN}%)", significant_digits(count as f64 * 100.0 / of as f64, 2))
 }
 
 /// A whole number with thin spaces between thousands.
@@ -123,21 +151,21 @@ pub fn axis_value(axis: &str, value: &Value) -> String {
         Value::Integer(0) if axis.ends_with("_us") => "0".into(),
         Value::Integer(n) => n.to_string(),
         Value::Real(x) => significant(*x),
-        Value::Text(text) => text.replace('_', " "),
+        Value::Text(text) => name(text),
     }
 }
 
 /// The name of an axis for a reader: without its unit, without underscores.
 pub fn axis_name(axis: &str) -> String {
     let bare = ["_bytes", "_us", "_ns"].iter().find_map(|unit| axis.strip_suffix(unit)).unwrap_or(axis);
-    bare.replace('_', " ")
+    name(bare)
 }
 
 /// A value that a fit wrote as text, read back so that it prints with its unit.
 pub fn axis_text(axis: &str, text: &str) -> String {
     match text.parse::<i64>() {
         Ok(n) => axis_value(axis, &Value::Integer(n)),
-        Err(_) => text.parse::<f64>().map_or_else(|_| text.replace('_', " "), significant),
+        Err(_) => text.parse::<f64>().map_or_else(|_| name(text), significant),
     }
 }
 
@@ -205,7 +233,8 @@ pub fn date(unix_s: u64) -> String {
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * day_of_year + 2) / 153;
-    let (day, month) = (day_of_year - (153 * shifted + 2) / 5 + 1, if shifted < 10 { shifted + 3 } else { shifted - 9 });
+    let (day, month) =
+        (day_of_year - (153 * shifted + 2) / 5 + 1, if shifted < 10 { shifted + 3 } else { shifted - 9 });
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", unix_s / 3600 % 24, unix_s / 60 % 60)
 }
@@ -250,9 +279,13 @@ mod tests {
 
     #[test]
     fn a_ratio_reads_as_a_change() {
-        for (ratio, text) in
-            [(0.35, "65 % lower"), (1.0, "equal"), (1.034, "3.4 % higher"), (0.9996, "equal"), (3.5, "3.5 times as high")]
-        {
+        for (ratio, text) in [
+            (0.35, "65 % lower"),
+            (1.0, "equal"),
+            (1.034, "3.4 % higher"),
+            (0.9996, "equal"),
+            (3.5, "3.5 times as high"),
+        ] {
             assert_eq!(change(ratio).replace(THIN, " "), text, "{ratio}");
         }
     }
@@ -264,7 +297,7 @@ mod tests {
         check("window_us", Value::Integer(20), "20 µs");
         check("window_us", Value::Integer(0), "0");
         check("batch", Value::Integer(32), "32");
-        check("pin", Value::Text("same_l3".into()), "same l3");
+        check("pin", Value::Text("same_l3".into()), "same L3");
         assert_eq!(axis_name("ring_bytes"), "ring");
     }
 

@@ -142,7 +142,9 @@ fn suspects() -> &'static [&'static str] {
 /// Work that takes time, touches new pages, misses caches, mispredicts branches and gives up the CPU.
 fn exercise() {
     const WORDS: usize = 1 << 20; // 8 MiB: more than a core's own caches.
-    let mut words = vec![1_u64; WORDS];
+    // Zeroed and above 32 MiB, the most that glibc's malloc serves from memory it has: its pages are new each time, and
+    // only those that are touched are paid for. Source: mallopt(3), M_MMAP_THRESHOLD.
+    let mut words = vec![0_u64; (40 << 20) / size_of::<u64>()];
     let mut state = 0x9E37_79B9_7F4A_7C15_u64; // Any odd seed: xorshift, Marsaglia 2003.
     let mut taken = 0_u64;
     for _ in 0..WORDS / 4 {

@@ -211,3 +211,38 @@ pub(crate) fn has_ended(peer: &OwnedFd) -> Result<bool, WaitError> {
         Err(error) => Err(WaitError::Kernel { call: "poll", source: error.into() }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+    use crate::layout::{ATTACHED, CLOSED};
+    use crate::protocol::Control;
+    use crate::segment::{RingCapacity, RingConfig, Segment};
+    use crate::shared::Side;
+
+    /// RING-7: the peer publishes its last record and closes, or dies, right after a look that found nothing.
+    #[test]
+    fn a_record_published_just_before_the_end_is_still_delivered() {
+        for strategy in [WaitStrategy::Spin, WaitStrategy::Futex { budget: Nanos(0) }] {
+            let config = RingConfig { capacity: RingCapacity::MIN, pages: crate::Pages::Small, epoch: 1 };
+            let segment = Segment::create(&config).expect("a segment");
+            let fds = segment.consumer_fds().expect("descriptors");
+            let ring = crate::attach::check(&fds, Side::Consumer).expect("a sound ring");
+            let (shared, _, _) = ring.take().expect("a free side");
+            let peer_state = AtomicU32::new(ATTACHED);
+            let mut looks = 0;
+            let ready = || {
+                looks += 1;
+                peer_state.store(CLOSED, Ordering::Release);
+                Ok(looks > 1)
+            };
+            let (parked, looked) = (shared.consumer_parked(), &mut Nanos(0));
+            let wait =
+                Wait { shared: &shared, parked, peer_state: &peer_state, peer: None, ready, deadline: None, looked };
+            let waited = wait.run(strategy).map(|waited| waited.outcome);
+            assert!(matches!(waited, Ok(WaitOutcome::Ready)), "{strategy:?}: {waited:?}");
+        }
+    }
+}

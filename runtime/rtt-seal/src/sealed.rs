@@ -478,8 +478,24 @@ mod tests {
         assert!(matches!(verify(&envelope, &trust(&[1])), Err(SealError::Signature { .. })));
     }
 
-    /// SEAL-4: a signature whose R has small order is refused, though the looser check takes it. Under the identity key
-    /// every message fits such a signature, which is why SEAL-3 keeps those keys out.
+    /// SEAL-4: whoever holds a key can make this signature, with the identity as R; the loose check takes it, and so
+    /// would take more than one signature of the same document.
+    #[test]
+    fn a_signature_with_a_small_order_point_is_refused() {
+        use ed25519_dalek::Verifier;
+        const S: &str = "fa087cd5df22d7450b276ff790184439a586d53485277a1e6cf777df87bbd60e";
+        let mut envelope = sealed(PAYLOAD, 1);
+        let sig = &mut envelope.signatures[0].sig;
+        sig.fill(0);
+        sig[0] = 1;
+        sig[32..].copy_from_slice(&crate::digest::from_hex::<32>(S).expect("hexadecimal"));
+        let loose = ed25519_dalek::VerifyingKey::from_bytes(fixed(1).public().as_bytes()).expect("a key");
+        let signature = ed25519_dalek::Signature::from_bytes(sig);
+        assert!(loose.verify(&envelope.signed_bytes(), &signature).is_ok(), "the loose check takes it");
+        assert!(matches!(verify(&envelope, &trust(&[1])), Err(SealError::Signature { .. })));
+    }
+
+    /// SEAL-3: under the identity key one signature fits every message, for the loose check.
     #[test]
     fn a_weak_signature_fits_every_message_only_for_the_loose_check() {
         use ed25519_dalek::Verifier;

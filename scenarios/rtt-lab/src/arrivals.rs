@@ -56,6 +56,11 @@ impl Arrivals {
         Arrivals { rings: (0..rings).map(ring).collect(), sizes }
     }
 
+    /// Whether messages are due as fast as the rings take them: every one at once.
+    pub fn flood(&self) -> bool {
+        self.rings.iter().all(|ring| ring.gap_ns == 0.0)
+    }
+
     /// The next message.
     #[inline]
     pub fn next_due(&mut self) -> Due {

@@ -83,8 +83,11 @@ pub fn open_loop(run: Run, mut arrivals: Arrivals, mut rings: Vec<Producer>) -> 
     let mut sent = Sent::default();
     let mut sequence = vec![0_u64; rings.len()];
     let mut excuse = Excuse::default();
+    let flood = arrivals.flood();
+    let end = run.start.saturating_add(run.length);
     let mut due = arrivals.next_due();
-    while due.at < run.length {
+    // A flood is due at once for ever, so only the clock ends it.
+    while due.at < run.length && !(flood && now() >= end) {
         let intended = run.start.saturating_add(due.at);
         while now() < intended {
             run.pace.pass();
@@ -97,6 +100,7 @@ pub fn open_loop(run: Run, mut arrivals: Arrivals, mut rings: Vec<Producer>) -> 
             if attempt < intended {
                 break;
             }
+            let intended = if flood { attempt } else { intended };
             let stamp = Stamp {
                 intended,
                 excused: excuse.start(intended, attempt),

@@ -22,7 +22,9 @@ pub struct Cue {
 #[derive(Debug, thiserror::Error)]
 pub enum CueError {
     /// There is no such program.
-    #[error("no `cue`: neither {BUILT} nor on PATH")]
+    #[error(
+        "no `cue`, neither {BUILT} nor on PATH: install Go 1.24 or later and run `cargo xtask config check`, which builds it"
+    )]
     NotFound,
     /// The program cannot be started.
     #[error("{}: cannot be started, expected the `cue` program; nothing was run", program.display())]

@@ -1,7 +1,7 @@
 //! Reads a document of configuration from JSON: closed, checked, and with errors that its writer can act on.
 //!
 //! SCEN-2  What the type does not say, the document must not say: after parsing, the document's own JSON is compared with
-//!         what was read. That closes what `serde` leaves open (a struct read from an array, `null` for an absent field).
+//!         what was read. That closes what `serde` leaves open: `null` for an absent field, `{"fixed": null}` for `"fixed"`.
 //!
 //! Syntax, duplicate keys and places are `rtt_seal::strict_json`'s; ranges are those of `bounds`.
 
@@ -224,6 +224,7 @@ fn explain(error: JsonError) -> Refusal {
                     allowed(&field).map_or("missing".to_owned(), |allowed| format!("missing, expected {allowed}"));
                 return Refusal { line: place.line, field, problem };
             }
+            let message = in_words(&message);
             // A parser's own words for a type ("expected u32") are replaced by the range, a hint of a near name is kept.
             let problem = match (allowed(&place.field), message.split_once(", expected ")) {
                 (Some(allowed), Some((found, _))) => format!("{found}, expected {allowed}"),
@@ -248,6 +249,17 @@ fn explain(error: JsonError) -> Refusal {
         JsonError::NotUtf8 { line, .. } => Refusal { line, field: String::new(), problem: error.to_string() },
         JsonError::TooLarge { .. } => Refusal { line: 1, field: String::new(), problem: error.to_string() },
     }
+}
+
+/// `invalid type: sequence, expected X` as `found an array, expected X`.
+fn in_words(message: &str) -> String {
+    let Some(found) = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: ")) else {
+        return message.to_owned();
+    };
+    let terms =
+        [("sequence", "an array"), ("map", "an object"), ("string ", "the text "), ("integer ", ""), ("boolean ", "")];
+    let term = terms.into_iter().find_map(|(term, word)| Some((found.strip_prefix(term)?, word)));
+    term.map_or_else(|| format!("found {found}"), |(rest, word)| format!("found {word}{rest}"))
 }
 
 #[cfg(test)]
@@ -297,7 +309,7 @@ mod tests {
             (
                 "\"producers\": 1,",
                 "\"producers\": 99999999999,",
-                "6: workload.producers: invalid value: integer `99999999999`, expected an integer in 1..=8",
+                "6: workload.producers: found `99999999999`, expected an integer in 1..=8",
             ),
             (
                 "\"bytes\": 64",
@@ -363,7 +375,7 @@ mod tests {
             "\"duration_ms\": 1000",
             "\"duration_ms\": \"1000\"",
             &[
-                "my.json:9: workload.duration_ms: invalid type: string \"1000\", expected an integer in 100..=60000",
+                "my.json:9: workload.duration_ms: found the text \"1000\", expected an integer in 100..=60000",
                 "nothing was run",
             ],
         );
@@ -379,7 +391,7 @@ mod tests {
             "{\"rate_per_s\": 20000}",
             "{\"rate_per_s\": 20000, \"capacity_permille\": 800}",
             &[
-                "my.json:5: workload.offered: found `rate_per_s` and `capacity_permille`, expected one of them",
+                "my.json:5: workload.offered.capacity_permille: found `rate_per_s` and `capacity_permille`: one of them excludes the other",
                 "nothing was run",
             ],
         );

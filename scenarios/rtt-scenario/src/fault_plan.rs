@@ -201,7 +201,7 @@ mod tests {
         };
         assert_eq!(drawn(1), drawn(1));
         assert_ne!(drawn(1), drawn(2));
-        assert_eq!(drawn(7), [("cpu_hog", 0, 0), ("consumer_pause", 0, 0)]);
+        assert_eq!(drawn(7), [("cpu_hog", 172_150_818, 40_733_739), ("consumer_pause", 350_910_934, 6_507_578)]);
     }
 
     #[test]

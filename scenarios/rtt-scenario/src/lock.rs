@@ -4,15 +4,15 @@
 //! {
 //!   "version": 1,
 //!   "sources": [{"path": "scenarios/pack/steady.cue", "blake3": "..."}],
-//!   "documents_blake3": "...",
+//!   "content_blake3": "...",
 //!   "documents": [...]
 //! }
 //! ```
-//! Paths are relative to the root of the repository. `documents_blake3` is the digest of the documents' canonical JSON
-//! without white space. The file is indented by two spaces and ends with a newline: one form, so that diffs are readable.
+//! Paths are relative to the root of the repository. `content_blake3` is the digest of sources and documents as
+//! canonical JSON without white space. The file is indented by two spaces and ends with a newline: one form, so that diffs are readable.
 //!
 //! SCEN-3  A source that is there must have its recorded digest, and no source may be missing from the record or the folder.
-//! SCEN-4  The file's bytes are those that its content is written as, and the documents have their recorded digest.
+//! SCEN-4  The file's bytes are those that its content is written as, and sources and documents have their recorded digest.
 //!
 //! A folder without any of its sources (a host that got the locks alone) leaves SCEN-3 nothing to check; SCEN-4 holds.
 //! Digests find mistakes. Who may change the files is a matter of the repository, not of this format.
@@ -40,8 +40,8 @@ pub struct Lock<T> {
     pub version: u32,
     /// The CUE files, by path.
     pub sources: Vec<Source>,
-    /// Digest of the documents' canonical JSON.
-    pub documents_blake3: Digest,
+    /// Digest of sources and documents as canonical JSON.
+    pub content_blake3: Digest,
     /// The documents, checked.
     pub documents: Vec<T>,
 }
@@ -117,8 +117,8 @@ impl<T: ConfigDocument> Lock<T> {
     /// A lock of these documents.
     pub fn new(mut sources: Vec<Source>, documents: Vec<T>) -> Lock<T> {
         sources.sort();
-        let documents_blake3 = digest(&documents);
-        Lock { version: VERSION, sources, documents_blake3, documents }
+        let content_blake3 = digest(&sources, &documents);
+        Lock { version: VERSION, sources, content_blake3, documents }
     }
 
     /// The bytes of the file.
@@ -157,16 +157,16 @@ impl<T: ConfigDocument> Lock<T> {
             let line = 1 + text.as_bytes()[..same].iter().filter(|&&byte| byte == b'\n').count();
             return Err(edited(format!("line {line} is not in the lock's form"))); // SCEN-4
         }
-        let found = digest(&lock.documents);
-        if found != lock.documents_blake3 {
-            let recorded = lock.documents_blake3.short();
-            return Err(edited(format!("documents have digest {}, recorded is {recorded}", found.short()))); // SCEN-4
-        }
         if let Some(source) = lock.sources.iter().find(|source| !is_inside(&source.path)) {
             return Err(edited(format!("source {:?} does not lie under the root", source.path)));
         }
         if !lock.sources.is_sorted_by(|a, b| a.path < b.path) {
             return Err(edited("sources are not in the order of their paths".to_owned()));
+        }
+        let found = digest(&lock.sources, &lock.documents);
+        if found != lock.content_blake3 {
+            let recorded = lock.content_blake3.short();
+            return Err(edited(format!("content has digest {}, recorded is {recorded}", found.short()))); // SCEN-4
         }
         for (index, document) in lock.documents.iter().enumerate() {
             document.check().map_err(|reason| LockError::Refused { path: path(), index, reason })?; // SCEN-1
@@ -205,8 +205,8 @@ impl<T: ConfigDocument> Lock<T> {
     }
 }
 
-fn digest<T: Serialize>(documents: &[T]) -> Digest {
-    Digest::of(&serde_json::to_vec(documents).expect("documents are plain data"))
+fn digest<T: Serialize>(sources: &[Source], documents: &[T]) -> Digest {
+    Digest::of(&serde_json::to_vec(&(sources, documents)).expect("sources and documents are plain data"))
 }
 
 /// The digests of `paths`, which are relative to `root`.
@@ -326,8 +326,8 @@ mod tests {
         let good = fs::read_to_string(&path).expect("a lock");
         assert_eq!(load(&root, &path), "2 documents");
         for (from, to, expected) in [
-            ("\"a\"", "\"x\"", "documents have digest"),
-            ("100,", "101,", "documents have digest"),
+            ("\"a\"", "\"x\"", "content has digest"),
+            ("100,", "101,", "content has digest"),
             ("\"version\": 1", "\"version\": 2", "version is 2, expected 1"),
             ("  \"version\"", " \"version\"", "line 2 is not in the lock's form"),
             ("}\n", "}\n\n", "is not in the lock's form"),

@@ -278,7 +278,9 @@ impl<'de> Deserialize<'de> for Offered {
                 };
                 match map.next_key::<String>()? {
                     None => Ok(offered),
-                    Some(more) => Err(de::Error::custom(format!("found `{key}` and `{more}`, expected one of them"))),
+                    Some(more) => {
+                        Err(de::Error::custom(format!("found `{key}` and `{more}`: one of them excludes the other")))
+                    }
                 }
             }
         }

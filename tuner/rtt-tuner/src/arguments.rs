@@ -1,6 +1,6 @@
 //! The command line.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::path::PathBuf;
 
 /// What `--help` adds at the end of `tune`.
@@ -75,7 +75,8 @@ pub(crate) struct TuneArguments {
     /// Calm runs only
     #[arg(long)]
     pub(crate) no_faults: bool,
-    /// Tune a simulated surface instead of this host: a problem program and its arguments, the rest of the line
+    /// Tune a simulated surface instead of this host: a problem program and its arguments, up to the next option of
+    /// this command
     #[arg(long, value_name = "PROGRAM", num_args = 1.., allow_hyphen_values = true)]
     pub(crate) simulate: Vec<String>,
     /// Write under this folder: profiles/, reports/ and .rtt/
@@ -109,9 +110,62 @@ pub(crate) struct BenchArguments {
     pub(crate) problem: Vec<String>,
 }
 
+/// Puts `--simulate` and its words at the end, where they may hold any hyphen: the arguments of its program end where the
+/// next option of `tune` begins. After `--` all words are the program's.
+pub(crate) fn reordered(words: Vec<String>) -> Vec<String> {
+    let tune = Arguments::command();
+    let tune = tune.find_subcommand("tune").expect("there is a tune");
+    let ours = |word: &String| {
+        let name = word.split('=').next().unwrap_or(word);
+        name == "--help" || name == "-h" || tune.get_arguments().any(|known| {
+            known.get_long().is_some_and(|long| name.strip_prefix("--") == Some(long))
+        })
+    };
+    if words.get(1).map(String::as_str) != Some("tune") {
+        return words;
+    }
+    let Some(at) = words.iter().position(|word| word == "--simulate") else { return words };
+    let given = &words[at + 1..];
+    let rest = given.iter().position(|word| word == "--");
+    let end = given.iter().position(ours).filter(|&end| rest.is_none_or(|rest| end < rest));
+    let (program, after) = given.split_at(end.or(rest).unwrap_or(given.len()));
+    let (after, tail) = match (end, rest) {
+        (None, Some(_)) => (&[][..], &after[1..]),
+        _ => (after, &[][..]),
+    };
+    [&words[..at], after, &words[at..=at], program, tail].concat()
+}
+
 fn evaluations(text: &str) -> Result<usize, String> {
     match text.trim().parse() {
         Ok(count @ 2..=1000) => Ok(count),
         _ => Err(format!("`{text}`: expected whole numbers of 2 to 1000, such as 25,50,100")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(line: &str, simulate: &[&str], json: bool) {
+        let words = format!("rtt-tuner {line}").split(' ').map(str::to_owned).collect();
+        let parsed = Arguments::try_parse_from(reordered(words)).unwrap_or_else(|error| panic!("{line}: {error}"));
+        let Subject::Tune(tune) = parsed.command else { panic!("{line}: no tune") };
+        assert_eq!((tune.simulate.iter().map(String::as_str).collect::<Vec<_>>().as_slice(), tune.json), (simulate, json), "{line}");
+    }
+
+    #[test]
+    fn the_words_of_a_simulated_program_end_at_the_next_option() {
+        check("tune --simulate p", &["p"], false);
+        check("tune --simulate p --constrained serve --json", &["p", "--constrained", "serve"], true);
+        check("tune --json --simulate p --seed 4", &["p"], true);
+        check("tune --simulate p --quick --json", &["p"], true);
+        check("tune --simulate p -- --json", &["p", "--json"], false);
+        check("tune --root x --simulate p -- --json --log y", &["p", "--json", "--log", "y"], false);
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
     }
 }

@@ -239,6 +239,7 @@ impl GaussianProcess {
     }
 
     /// Standard deviation of the noise in the units of y.
+    #[cfg(test)]
     pub(crate) fn noise_sd(&self) -> f64 {
         self.kernel.noise.sqrt() * self.scale
     }

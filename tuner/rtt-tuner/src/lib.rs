@@ -8,24 +8,35 @@
 mod arguments;
 mod bench;
 mod climb;
+mod conclude;
+mod confirm;
 mod exit;
 mod gaussian_process;
+mod incumbent;
 mod interrupt;
 mod matrix;
 mod model;
+mod narrow;
 mod objective;
+mod plan;
 mod problem;
+mod progress;
+mod publish;
+mod run_folder;
+mod screen;
+mod session;
 mod solver;
 mod space;
+mod tune;
 
 use arguments::{Arguments, Subject};
 use clap::Parser;
 
 /// Runs the command line of this process and returns its exit code.
 pub fn run() -> u8 {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::parse_from(arguments::reordered(std::env::args().collect()));
     let ended = interrupt::watch().map_err(|error| exit::Stop::unexpected(&error)).and_then(|()| match arguments.command {
-        Subject::Tune(_) => Err(exit::Stop::usage("later")),
+        Subject::Tune(options) => tune::tune(&options),
         Subject::Bench(options) => bench::bench(&options),
     });
     match ended {

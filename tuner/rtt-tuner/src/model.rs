@@ -189,11 +189,6 @@ impl<'a> Model<'a> {
         (mean, sd, self.constraints.iter().map(kept).product())
     }
 
-    /// Standard deviation of the noise of ln(objective).
-    pub(crate) fn noise_sd(&self) -> f64 {
-        self.objective.noise_sd()
-    }
-
     /// Whether what was told at `index` is believed feasible with 95 %.
     pub(crate) fn feasible(&self, index: usize) -> bool {
         self.evaluated[index].feasible >= FEASIBLE

@@ -69,6 +69,11 @@ fn restore(scale: Scale, value: f64) -> f64 {
     }
 }
 
+/// `value` to nine digits: what every JSON reader reads back exactly, and a person can type.
+fn short_decimal(value: f64) -> f64 {
+    format!("{value:.8e}").parse().expect("a number prints as a number")
+}
+
 /// Least and greatest value of a number.
 fn ends(axis: &Axis) -> (f64, f64) {
     let listed = axis.values.iter().filter_map(Value::as_f64);
@@ -280,7 +285,10 @@ impl Space {
         let (low, high) = ends(axis);
         let (from, to) = (transform(axis.scale, low), transform(axis.scale, high));
         let value = restore(axis.scale, from + unit * (to - from));
-        if axis.kind == Kind::Integer { value.round().clamp(low.ceil(), high.floor()) } else { value.clamp(low, high) }
+        match axis.kind {
+            Kind::Integer => value.round().clamp(low.ceil(), high.floor()),
+            _ => short_decimal(value).clamp(low, high),
+        }
     }
 
     /// TUNER-2: takes away the axes that do not exist and gives those that do now a value.

@@ -165,21 +165,3 @@ fn runs_are_named_by_name_folder_or_log_and_few_trials_have_no_interval() {
     let damaged = lab.rtt(&["compare", "a", "b"]);
     assert!(damaged.code == 1 && damaged.err.contains("line 1 is damaged"), "{damaged:?}");
 }
-#[test]
-fn zz_demo() {
-    let lab = Lab::new();
-    let regime = |slow: fn(usize) -> bool| move |at: usize, trial: &mut TrialRecord| {
-        let level = if slow(at) { 400 } else { 80 } + at as u64 % 5;
-        trial.regime = Some(RegimeProbe { before_ns: level, after_ns: level + 1 });
-        if at % 3 == 0 { trial.faults = Some(rtt_seal::Digest::of(b"plan")); }
-        if at % 7 == 0 { trial.arm = Arm::Search; trial.knobs.batch = 1 + at as u32; }
-    };
-    lab.run(header("a"), with(trials(1, 40, 1_000.0), regime(|at| at % 4 == 0)));
-    let mut h = header("b");
-    h.fingerprint.conditions.kernel = "6.19.0".into();
-    lab.run(h, with(trials(2, 40, 1_300.0), regime(|at| at % 4 != 0)));
-    for words in [&["export"][..], &["table"], &["table", "--by", "run,scenario,faulted", "--columns","settled,p99,p999,samples,trial_ns_p99_max,memory_bytes_max,steal_us"], &["table","--by","knob_batch","--csv"], &["compare", "a", "b"], &["columns"], &["table","--by","nope"], &["table", "--help"], &["--help"], &["table","--by","machine","--json"]] {
-        let answer = lab.rtt(words);
-        println!("$ {}\n{}{}[{}]\n", words.join(" "), answer.out, answer.err, answer.code);
-    }
-}

@@ -107,6 +107,27 @@ fn a_name_is_not_taken_twice() {
     assert_eq!(lab.files(), before);
 }
 
+/// HISTORY-2: a write that fails leaves neither half a file nor its aside, and says where; an old aside harms nobody.
+#[test]
+fn a_failed_write_leaves_nothing() {
+    let lab = Lab::new();
+    lab.run(header("first"), trials(1, 2, 1_000.0));
+    assert_eq!(lab.rtt(&["export"]).code, 0);
+    let (name, whole) = lab.files().pop_first().expect("a file");
+    let path = lab.root().join(&name);
+    fs::remove_file(&path).expect("removed");
+    fs::create_dir_all(path.join("in the way")).expect("a folder");
+    let refused = lab.rtt(&["export"]);
+    assert!(refused.code == 1 && refused.err.contains(&format!("run first: writing ./{name} failed")), "{refused:?}");
+    assert!(lab.files().is_empty(), "{:?}", lab.files().keys());
+    fs::remove_dir_all(&path).expect("removed");
+    let aside = path.with_file_name(".first.parquet.1.tmp");
+    fs::write(&aside, &whole[..whole.len() / 2]).expect("what a killed export leaves");
+    assert_eq!(lab.rtt(&["export"]).code, 0);
+    assert_eq!(lab.files()[&name], whole);
+    assert_eq!(lab.rtt(&["table", "--by", "run", "--columns", "trials", "--csv"]).out, "run,trials\nfirst,2\n");
+}
+
 /// HISTORY-5: damage is refused with run and line; the other runs are exported all the same.
 #[test]
 fn a_damaged_log_adds_nothing() {

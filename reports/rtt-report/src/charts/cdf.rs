@@ -51,7 +51,8 @@ fn points(histogram: &Histogram<u64>) -> Vec<(f64, f64)> {
 }
 
 fn twin(title: &str, curves: &[Curve<'_>]) -> Table {
-    let mut table = Table::new(title, &["Arm", "#Runs", "#Samples", "#p50", "#p90", "#p99", "#p99.9", "#p99.99", "#Max"]);
+    let mut table =
+        Table::new(title, &["Arm", "#Runs", "#Samples", "#p50", "#p90", "#p99", "#p99.9", "#p99.99", "#Max"]);
     for curve in curves {
         let mut cells = vec![
             Cell::text(curve.arm),
@@ -59,7 +60,8 @@ fn twin(title: &str, curves: &[Curve<'_>]) -> Table {
             Cell::figure(words::count(curve.histogram.len())),
         ];
         for (quantile, _) in NAMED {
-            let value = enough(curve.histogram, quantile).then(|| words::nanos(curve.histogram.value_at_quantile(quantile)));
+            let value =
+                enough(curve.histogram, quantile).then(|| words::nanos(curve.histogram.value_at_quantile(quantile)));
             cells.push(Cell::or(value, "fewer than ten samples lie above it"));
         }
         cells.push(Cell::figure(words::nanos(curve.histogram.max())));
@@ -70,7 +72,8 @@ fn twin(title: &str, curves: &[Curve<'_>]) -> Table {
 
 /// Latency curves of one scenario and condition; `None` when no arm has enough samples for a median.
 pub fn cdf(id: &str, title: &str, curves: &[Curve<'_>], limits: &[Limit]) -> Option<Chart> {
-    let drawn: Vec<_> = curves.iter().map(|curve| (curve, points(curve.histogram))).filter(|(_, p)| p.len() > 1).collect();
+    let drawn: Vec<_> =
+        curves.iter().map(|curve| (curve, points(curve.histogram))).filter(|(_, p)| p.len() > 1).collect();
     if drawn.is_empty() {
         return None;
     }
@@ -89,7 +92,8 @@ pub fn cdf(id: &str, title: &str, curves: &[Curve<'_>], limits: &[Limit]) -> Opt
         for limit in limits {
             let at = y.at(limit.ns);
             canvas.line("limit", (frame.x0(), at), (frame.x1(), at));
-            canvas.text("note halo-text", Anchor::Start, (frame.x0() + 6.0, at - 5.0), &limit.label);
+            // At the right end every curve is at its highest, so the label stands free.
+            canvas.text("note halo-text", Anchor::End, (frame.x1(), at - 5.0), &limit.label);
         }
         for (curve, points) in &drawn {
             let placed: Vec<_> = points.iter().map(|(nines, ns)| (x.at(*nines), y.at(*ns))).collect();
@@ -98,22 +102,22 @@ pub fn cdf(id: &str, title: &str, curves: &[Curve<'_>], limits: &[Limit]) -> Opt
         let highest = drawn.iter().filter_map(|(curve, _)| p99(curve)).fold(0.0, f64::max);
         for (curve, _) in &drawn {
             let Some(value) = p99(curve) else { continue };
-            let (shape, at) = (if curve.arm == "tuned" { Shape::Disc } else { Shape::Diamond }, (x.at(2.0), y.at(value)));
+            let (shape, at) =
+                (if curve.arm == "tuned" { Shape::Disc } else { Shape::Diamond }, (x.at(2.0), y.at(value)));
             let label = words::latency(value, "ns");
             canvas.mark(shape, curve.arm, at, 4.0, &format!("{} p99: {label}", curve.arm));
             // The slower arm is labelled above its curve, the faster one below: curves rise, so both stay clear.
-            let (anchor, dx, dy) = if value >= highest { (Anchor::End, -8.0, -7.0) } else { (Anchor::Start, 8.0, 15.0) };
+            let (anchor, dx, dy) =
+                if value >= highest { (Anchor::End, -8.0, -7.0) } else { (Anchor::Start, 8.0, 15.0) };
             canvas.text(&format!("value halo-text {}", curve.arm), anchor, (at.0 + dx, at.1 + dy), &label);
         }
     };
-    let told = drawn.iter().filter_map(|(curve, _)| Some(format!("{} p99 {}", curve.arm, words::latency(p99(curve)?, "ns"))));
+    let told =
+        drawn.iter().filter_map(|(curve, _)| Some(format!("{} p99 {}", curve.arm, words::latency(p99(curve)?, "ns"))));
     let words = Words {
         id: id.into(),
         title: title.into(),
-        description: format!(
-            "Latency by percentile, both axes logarithmic: {}.",
-            told.collect::<Vec<_>>().join(", ")
-        ),
+        description: format!("Latency by percentile, both axes logarithmic: {}.", told.collect::<Vec<_>>().join(", ")),
         caption: String::new(),
     };
     Some(Chart::draw(words, &[Frame::panel()], twin(title, curves), &paint))

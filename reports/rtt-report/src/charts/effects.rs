@@ -13,7 +13,8 @@ fn finite(interval: &Interval) -> bool {
 }
 
 fn arm_row(group: &str, label: &str, incumbent: &Interval, tuned: &Interval, unit: &str) -> Row {
-    let tip = |name: &str, i: &Interval| format!("{name}: {}, {}", words::latency(i.estimate, unit), words::ends(i, unit));
+    let tip =
+        |name: &str, i: &Interval| format!("{name}: {}, {}", words::latency(i.estimate, unit), words::ends(i, unit));
     Row {
         group: group.into(),
         label: label.into(),
@@ -28,15 +29,20 @@ fn arm_row(group: &str, label: &str, incumbent: &Interval, tuned: &Interval, uni
 /// p99 of incumbent and tuned with their intervals: all together, then each scenario and condition. `limit` is the
 /// machine's one-line round trip (its label, nanoseconds).
 pub fn intervals(confirmation: &Confirmation, unit: &str, limit: Option<(String, f64)>) -> Option<Chart> {
-    let whole = arm_row("objective", "weighted", &confirmation.objective_incumbent, &confirmation.objective_tuned, unit);
-    let each = confirmation.arms.iter().map(|row: &ArmRow| {
-        arm_row(&row.scenario, words::condition(row.faulted), &row.incumbent, &row.tuned, unit)
-    });
+    let whole =
+        arm_row("objective", "weighted", &confirmation.objective_incumbent, &confirmation.objective_tuned, unit);
+    let each = confirmation
+        .arms
+        .iter()
+        .map(|row: &ArmRow| arm_row(&row.scenario, words::condition(row.faulted), &row.incumbent, &row.tuned, unit));
     let rows: Vec<Row> = std::iter::once(whole).chain(each).collect();
     if !finite(&confirmation.objective_incumbent) || !finite(&confirmation.objective_tuned) {
         return None;
     }
-    let mut twin = Table::new("p99 of both arms with 95 % intervals", &["What", "Condition", "#Incumbent", "#95 %", "#Tuned", "#95 %", "#Change"]);
+    let mut twin = Table::new(
+        "p99 of both arms with 95 % intervals",
+        &["What", "Condition", "#Incumbent", "#95 %", "#Tuned", "#95 %", "#Change"],
+    );
     let mut add = |what: &str, condition: &str, incumbent: &Interval, tuned: &Interval| {
         twin.row(vec![
             Cell::text(what),
@@ -78,7 +84,10 @@ pub fn effects(effects: &[KnobEffect]) -> Option<Chart> {
     if effects.is_empty() {
         return None;
     }
-    let mut twin = Table::new("Objective over that of the recommended point", &["Knob", "Value instead", "#Ratio", "#95 %", "Reading"]);
+    let mut twin = Table::new(
+        "Objective over that of the recommended point",
+        &["Knob", "Value instead", "#Ratio", "#95 %", "Reading"],
+    );
     let mut rows = Vec::new();
     for effect in &effects {
         let (name, value) = (words::axis_name(&effect.axis), words::axis_text(&effect.axis, &effect.value));
@@ -104,7 +113,8 @@ pub fn effects(effects: &[KnobEffect]) -> Option<Chart> {
         ]);
     }
     let lines = [(1.0, "the pick".to_owned(), "limit")];
-    let view = Rows { rows: &rows, lines: &lines, title: "objective there ÷ at the pick, log scale", label: &words::times };
+    let view =
+        Rows { rows: &rows, lines: &lines, title: "objective there ÷ at the pick, log scale", label: &words::times };
     let worse = effects.iter().filter(|e| e.ratio.low > 1.0).count();
     let words = Words {
         id: "effects".into(),
@@ -113,7 +123,8 @@ pub fn effects(effects: &[KnobEffect]) -> Option<Chart> {
             "{} steps away from the recommended point; {worse} of them are worse with an interval that leaves out 1.",
             rows.len()
         ),
-        caption: "One knob is moved, the others stay. A whisker across the line means: this knob hardly matters here.".into(),
+        caption: "One knob is moved, the others stay. A whisker across the line means: this knob hardly matters here."
+            .into(),
     };
     let chart = Chart::draw(words, &view.frames(), twin, &|canvas, frame| view.paint(canvas, frame));
     Some(chart.key("disc", "worse", "worse").key("disc", "quiet", "no difference shown").key("disc", "tuned", "better"))

@@ -49,7 +49,8 @@ impl Side {
 }
 
 fn stretches(axis: &Axis, min: f64, max: f64, named: &dyn Fn(f64) -> String) -> Vec<(f64, String)> {
-    let (to, from): (fn(f64) -> f64, fn(f64) -> f64) = match axis.scale {
+    type Map = fn(f64) -> f64;
+    let (to, from): (Map, Map) = match axis.scale {
         AxisScale::Linear => (|x| x, |x| x),
         AxisScale::Log2 => (f64::log2, f64::exp2),
         AxisScale::Log1p => (f64::ln_1p, f64::exp_m1),
@@ -59,7 +60,8 @@ fn stretches(axis: &Axis, min: f64, max: f64, named: &dyn Fn(f64) -> String) -> 
         return Vec::new();
     }
     let whole = axis.kind == Kind::Integer;
-    let count = if axis.scale == AxisScale::Log2 && whole && high - low < CELLS as f64 { (high - low) as usize + 1 } else { 7 };
+    let count =
+        if axis.scale == AxisScale::Log2 && whole && high - low < CELLS as f64 { (high - low) as usize + 1 } else { 7 };
     let mut cells: Vec<(f64, String)> = Vec::new();
     // A window of 0 is no window at all: it is a cell of its own.
     if axis.scale == AxisScale::Log1p && min == 0.0 {
@@ -90,7 +92,8 @@ impl Seen {
 }
 
 fn sides(space: &[Axis]) -> Result<(Side, Side), Absent> {
-    let named = |wanted: &str| space.iter().find(|axis| words::axis_name(&axis.name) == wanted && axis.kind != Kind::Category);
+    let named =
+        |wanted: &str| space.iter().find(|axis| words::axis_name(&axis.name) == wanted && axis.kind != Kind::Category);
     let (ring, window) = match (named("ring"), named("window")) {
         (Some(ring), Some(window)) => (ring, window),
         _ if space.is_empty() => return Err("the run has no fit, so its search space is not known".into()),
@@ -103,7 +106,9 @@ fn sides(space: &[Axis]) -> Result<(Side, Side), Absent> {
         }
     };
     let side = |axis: &Axis| {
-        Side::of(axis).ok_or_else(|| format!("{} was held at one value, so there is no second direction", words::axis_name(&axis.name)))
+        Side::of(axis).ok_or_else(|| {
+            format!("{} was held at one value, so there is no second direction", words::axis_name(&axis.name))
+        })
     };
     Ok((side(ring)?, side(window)?))
 }
@@ -160,15 +165,21 @@ pub fn heatmap(search: &Search, space: &[Axis], unit: &str) -> Result<Chart, Abs
             words::latency(low, unit),
             words::latency(high, unit)
         ),
-        caption: "The other knobs vary inside a cell: the colour is the best that was seen there, the table has the mean (geometric) too. Hatched cells were never measured.".into(),
+        caption: "The other knobs vary inside a cell: the colour is the best that was seen there, the table has the mean (geometric) too. Infeasible points count too. Hatched cells were never measured.".into(),
     };
     let rows = ring.cells.len() as f64;
-    let frames = [Frame { left: 84.0, ..Frame::wide(80.0 + rows * 32.0) }, Frame { left: 58.0, ..Frame::narrow(78.0 + rows * 30.0) }];
+    let frames = [
+        Frame { left: 84.0, ..Frame::wide(80.0 + rows * 32.0) },
+        Frame { left: 58.0, ..Frame::narrow(78.0 + rows * 30.0) },
+    ];
     let chart = Chart::draw(words, &frames, twin, &paint).key("cell", "h0", "fastest").key("cell", "h4", "between");
     Ok(chart.key("cell", "h7", "slowest").key("hatch", "void", "not measured").key("ring", "tuned", "holds the pick"))
 }
 
-#[expect(clippy::too_many_arguments, reason = "the two sides, the cells and how they look; a struct would only rename them")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the two sides, the cells and how they look; a struct would only rename them"
+)]
 fn paint(
     canvas: &mut Canvas,
     frame: Frame,
@@ -182,7 +193,9 @@ fn paint(
     let (width, height) = (frame.x1() - frame.x0(), frame.y0() - frame.y1());
     let (wide, tall) = (width / window.cells.len() as f64, height / ring.cells.len() as f64);
     canvas.text("axis", Anchor::Start, (0.0, 12.0), &format!("{}, rising downwards", ring.name));
-    canvas.text("axis", Anchor::End, (frame.x1(), frame.height - 5.0), &window.name);
+    // Labels without their unit on a small screen leave it to the title.
+    let micros = if frame.narrow && window.axis.ends_with("_us") { ", µs" } else { "" };
+    canvas.text("axis", Anchor::End, (frame.x1(), frame.height - 5.0), &format!("{}{micros}", window.name));
     for (row, cells) in seen.iter().enumerate() {
         let y = frame.y1() + tall * row as f64;
         let label = &ring.cells[row].1;
@@ -203,14 +216,14 @@ fn paint(
                 }
             } else {
                 let best = words::latency(cell.best, unit);
-                let tip = format!("{place}: best {best}, mean {}, {} points", words::latency(cell.mean(), unit), cell.count);
+                let tip =
+                    format!("{place}: best {best}, mean {}, {} points", words::latency(cell.mean(), unit), cell.count);
                 let class = ["h0", "h1", "h2", "h3", "h4", "h5", "h6", "h7"][step(cell.best)];
                 canvas.rect(&format!("cell {class}"), a, b, &tip);
-                let text = if frame.narrow { best.split('\u{202f}').next().unwrap_or_default() } else { &best };
-                // On a small screen there is room for the figure alone, and only where units agree with the ramp's.
+                // On a small screen a cell has no room for a figure with its unit; the table has it.
                 if !frame.narrow {
                     let at = (x + wide / 2.0, y + tall / 2.0 + 4.0);
-                    canvas.text(&format!("cell-text t-{class}"), Anchor::Middle, at, text);
+                    canvas.text(&format!("cell-text t-{class}"), Anchor::Middle, at, &best);
                 }
             }
             if pick == Some((row, column)) {
@@ -232,7 +245,15 @@ mod tests {
     use super::*;
 
     fn axis(name: &str, min: f64, max: f64, scale: AxisScale) -> Axis {
-        Axis { name: name.into(), kind: Kind::Integer, min: Some(min), max: Some(max), values: Vec::new(), scale, when: None }
+        Axis {
+            name: name.into(),
+            kind: Kind::Integer,
+            min: Some(min),
+            max: Some(max),
+            values: Vec::new(),
+            scale,
+            when: None,
+        }
     }
 
     #[test]
@@ -246,7 +267,8 @@ mod tests {
             let side = Side::of(&axis(name, min, max, scale)).expect(name);
             assert!(side.cells.windows(2).all(|pair| pair[0].0 < pair[1].0), "{name}: edges rise");
             for value in [min, (min + max) / 2.0, max] {
-                let point = Measured { point: [(name.into(), Value::Integer(value as i64))].into(), ..Measured::default() };
+                let point =
+                    Measured { point: [(name.into(), Value::Integer(value as i64))].into(), ..Measured::default() };
                 let cell = side.cell(&point).expect("a cell");
                 assert!(value.trunc() <= side.cells[cell].0, "{name} {value}");
             }

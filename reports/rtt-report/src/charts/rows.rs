@@ -1,6 +1,9 @@
 //! Rows of dots with whiskers on one logarithmic axis: the shape behind the verdict, the effects and the comparison.
 
-use crate::svg::{Anchor, Canvas, Frame, Scale, Shape};
+use crate::{
+    svg::{Anchor, Canvas, Frame, Scale, Shape},
+    words,
+};
 use rtt_measure::Interval;
 
 /// One dot with an optional whisker.
@@ -101,7 +104,7 @@ impl Rows<'_> {
                     canvas.line("rule", (0.0, y - 11.0), (frame.width, y - 11.0));
                 }
                 y += 6.0;
-                canvas.text("group", Anchor::Start, (0.0, y + 4.0), &row.group);
+                canvas.text("group", Anchor::Start, (0.0, y + 4.0), &words::shorten(&row.group, 15));
             }
             self.paint_row(canvas, frame, &scale, row, y);
             y += if frame.narrow { NARROW_ROW } else { WIDE_ROW };
@@ -111,11 +114,14 @@ impl Rows<'_> {
     fn paint_row(&self, canvas: &mut Canvas, frame: Frame, scale: &Scale, row: &Row, y: f64) {
         let center = if frame.narrow {
             let joint = if row.group.is_empty() || row.label.is_empty() { "" } else { " · " };
-            canvas.text("label", Anchor::Start, (frame.x0(), y + 10.0), &format!("{}{joint}{}", row.group, row.label));
-            canvas.text("figure", Anchor::End, (frame.x1(), y + 10.0), &row.note);
+            let label = words::shorten(&format!("{}{joint}{}", row.group, row.label), 36);
+            canvas.text("label halo-text", Anchor::Start, (frame.x0(), y + 10.0), &label);
+            canvas.text("figure halo-text", Anchor::End, (frame.x1(), y + 10.0), &row.note);
             y + 24.0
         } else {
-            canvas.text("label", Anchor::End, (frame.x0() - 14.0, y + 4.0), &row.label);
+            // Beside a group there is room for half as much.
+            let label = words::shorten(&row.label, if row.group.is_empty() { 28 } else { 14 });
+            canvas.text("label", Anchor::End, (frame.x0() - 14.0, y + 4.0), &label);
             canvas.text("figure", Anchor::End, (frame.width, y + 4.0), &row.note);
             y
         };

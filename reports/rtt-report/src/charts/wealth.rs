@@ -65,7 +65,10 @@ pub fn log_ratios(confirmation: &Confirmation, unit: &str) -> Option<Chart> {
         let placed: Vec<_> = line.iter().map(|(n, v)| (x.at(*n), y.at(*v))).collect();
         canvas.path("curve mean", &placed);
     };
-    let mut twin = Table::new("Pairs in order", &["#Pair", "Order", "#Incumbent", "#Tuned", "#Ratio", "Regime", "#Wealth: better", "#Wealth: no better"]);
+    let mut twin = Table::new(
+        "Pairs in order",
+        &["#Pair", "Order", "#Incumbent", "#Tuned", "#Ratio", "Regime", "#Wealth: better", "#Wealth: no better"],
+    );
     for row in pairs {
         let void = "the pair is void: one of its trials gave no result";
         twin.row(vec![
@@ -126,7 +129,10 @@ pub fn wealth(confirmation: &Confirmation) -> Option<Chart> {
             }
         }
     };
-    let mut twin = Table::new("Wealth after each pair", &["#Pair", "#Against \u{201c}no faster\u{201d}", "#Against \u{201c}faster by the tolerance\u{201d}"]);
+    let mut twin = Table::new(
+        "Wealth after each pair",
+        &["#Pair", "#Against \u{201c}no faster\u{201d}", "#Against \u{201c}faster by the tolerance\u{201d}"],
+    );
     for row in pairs {
         twin.row(vec![
             Cell::figure(row.pair.to_string()),
@@ -152,7 +158,11 @@ pub fn wealth(confirmation: &Confirmation) -> Option<Chart> {
         ),
     };
     let chart = Chart::draw(words, &[Frame::wide(280.0), Frame::narrow(260.0)], twin, &paint);
-    Some(chart.key("line", "tuned", "betting on \u{201c}better\u{201d}").key("line", "incumbent", "betting on \u{201c}no better\u{201d}"))
+    Some(chart.key("line", "tuned", "betting on \u{201c}better\u{201d}").key(
+        "line",
+        "incumbent",
+        "betting on \u{201c}no better\u{201d}",
+    ))
 }
 
 #[cfg(test)]

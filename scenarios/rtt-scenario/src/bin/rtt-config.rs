@@ -33,9 +33,9 @@ Exit codes: 0 ok, 2 usage, 3 refused.";
 enum Command {
     /// Export the CUE sources to the locks beside them, and write SLO.md
     Build {
-        /// The `cue` program
+        /// The `cue` program; default: target/cue, else the one on PATH
         #[arg(long)]
-        cue: PathBuf,
+        cue: Option<PathBuf>,
         #[command(flatten)]
         place: Place,
     },
@@ -91,7 +91,7 @@ impl Place {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Build { cue, place } => place.root().and_then(|root| build(&root, &Cue::at(&cue))),
+        Command::Build { cue, place } => place.root().and_then(|root| build(&root, cue)),
         Command::Check { cue, place } => place.root().and_then(|root| check(&root, cue.map(|cue| Cue::at(&cue)))),
         Command::Validate { kind, files } => validate(kind, &files),
         Command::Slo { place } => place.root().and_then(|root| print_slo(&root)),
@@ -110,7 +110,9 @@ fn with_causes(error: &dyn Error) -> String {
     causes.fold(error.to_string(), |text, cause| format!("{text}\n  caused by: {cause}"))
 }
 
-fn build(root: &Path, cue: &Cue) -> Result<(), Box<dyn Error>> {
+fn build(root: &Path, cue: Option<PathBuf>) -> Result<(), Box<dyn Error>> {
+    let found = cue.map_or_else(|| Cue::find(root), |cue| Ok(Cue::at(&cue)));
+    let cue = &found.map_err(|error| format!("{error}; nothing was run"))?;
     let say = |path: &str, changed: bool| println!("{path}: {}", if changed { "written" } else { "unchanged" });
     // All sources are evaluated before the first lock is replaced: a mistake in one leaves the set as it was.
     let slo = export_lock::<Slo>(SLO_LOCK, root, cue)?;
@@ -220,10 +222,13 @@ fn check_lock<T: ConfigDocument>(
 ) -> Option<Lock<T>> {
     let lock = Lock::<T>::load(&root.join(place.lock), root);
     let lock = findings.note(&format!("{} agrees with the digests of its sources", place.lock), lock);
-    let exported: Result<Lock<T>, BuildError> = export_lock(place, root, cue?);
-    let exported = findings.note(&format!("{}/*.cue evaluates", place.folder), exported)?;
+    let Some(cue) = cue else { return lock };
+    let exported: Result<Lock<T>, BuildError> = export_lock(place, root, cue);
+    let exported = findings.note(&format!("{}/*.cue evaluates", place.folder), exported);
     // A lock that was edited together with its digests is found only here.
-    if lock.as_ref().is_some_and(|lock| lock.text() != exported.text()) {
+    if let (Some(lock), Some(exported)) = (&lock, exported)
+        && lock.text() != exported.text()
+    {
         findings.refuse(&format!("{}: not what its sources say: run `cargo xtask config build`", place.lock));
     }
     lock

@@ -120,7 +120,7 @@ pub(crate) struct ForHost {
     /// Do not compare the machine: the profile is meant for another host.
     #[arg(long)]
     any_host: bool,
-    /// Refuse, instead of warning, when one of these has changed: kernel, microcode, governor, thp, mitigations.
+    /// Refuse, instead of warning, when one of these has changed since the measurement.
     #[arg(long, value_name = "CONDITION,...", value_delimiter = ',', conflicts_with = "any_host",
           value_parser = clap::builder::PossibleValuesParser::new(Conditions::FIELDS))]
     refuse_on: Vec<String>,

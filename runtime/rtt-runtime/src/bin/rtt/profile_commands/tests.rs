@@ -1,3 +1,5 @@
+//! Every action over a real directory, with a made-up machine and clock.
+
 use super::*;
 use clap::Parser;
 use rtt_profile::{Condition, Evidence, Interval, Knobs, Machine, Outcome, P99, ScenarioDigest, ScenarioRow, Verdict};

@@ -1,0 +1,334 @@
+//! From what was measured to a fit: the recommendation and why, the effects, the noise, the outcome, in words.
+
+use crate::confirm::{Confirmed, Ended, TOLERANCE};
+use crate::model::{Model, Told, Warm};
+use crate::objective::Evaluation;
+use crate::plan::FAULT_WEIGHT;
+use crate::progress::shown;
+use crate::run_folder::Begun;
+use crate::session::{Measured, Session};
+use crate::space::Space;
+use rtt_measure::{
+    Decision, Fit, FitPoint, Hello, Interval, KnobEffect, Origin, Outcome, Point, geometric_mean_interval,
+};
+
+/// What the search came to.
+#[derive(Debug)]
+pub(crate) struct Searched {
+    pub(crate) points: Vec<Measured>,
+    pub(crate) placebo: Vec<Evaluation>,
+    /// Index of the recommended point.
+    pub(crate) recommended: Option<usize>,
+    /// Index of the lowest feasible observation.
+    pub(crate) lowest: Option<usize>,
+    posteriors: Vec<Option<Interval>>,
+    feasible: Vec<bool>,
+    effects: Vec<KnobEffect>,
+    why: String,
+    noise_log_sd: Option<f64>,
+    /// Notes on presets and random search.
+    notes: Vec<String>,
+}
+
+fn sd(values: &[f64]) -> Option<f64> {
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    (values.len() > 1).then(|| (values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (count - 1.0)).sqrt())
+}
+
+/// Looks at all that was measured; the first point is the incumbent.
+pub(crate) fn look(session: &Session<'_>, nanos: bool) -> Searched {
+    let (points, placebo) = (session.points(), session.placebo());
+    let limits = &session.course.limits;
+    let mut told: Vec<Told> = points.iter().map(Measured::told).collect();
+    // The placebo's runs tell more about the incumbent's site, and about the noise.
+    told.extend(placebo.iter().map(|found| Told {
+        site: points[0].site.clone(),
+        log_objective: found.log_objective,
+        constraints: found.constraints.clone(),
+    }));
+    let model = Model::fit(session.space, limits, &told, &mut Warm::default());
+    let cost = |index: usize| told[index].log_objective.unwrap_or(f64::INFINITY);
+    let lowest = (0..points.len())
+        .filter(|&index| told[index].feasible(limits))
+        .min_by(|&a, &b| cost(a).total_cmp(&cost(b)));
+    let recommended = match &model {
+        Some(model) => model.recommend().map(|index| if index < points.len() { index } else { 0 }),
+        None => lowest,
+    };
+    let logs: Vec<f64> = placebo.iter().chain([&points[0].found]).filter_map(|found| found.log_objective).collect();
+    let mut searched = Searched {
+        recommended,
+        lowest,
+        posteriors: vec![None; points.len()],
+        feasible: points.iter().map(|point| point.told().feasible(limits)).collect(),
+        effects: vec![],
+        why: String::new(),
+        noise_log_sd: sd(&logs),
+        notes: vec![],
+        points,
+        placebo,
+    };
+    if let Some(model) = &model {
+        for index in 0..searched.points.len() {
+            if searched.points[index].found.log_objective.is_some() {
+                searched.posteriors[index] = Some(model.posterior(index));
+            }
+            searched.feasible[index] = searched.feasible[index] && model.feasible(index);
+        }
+        if let Some(best) = recommended {
+            searched.effects = effects(session.space, model, &searched.points[best]);
+            searched.notes = comparisons(model, &searched.points, best);
+        }
+    }
+    searched.why = why(&searched, model.as_ref(), nanos);
+    searched
+}
+
+fn effects(space: &Space, model: &Model<'_>, best: &Measured) -> Vec<KnobEffect> {
+    let steps = space.steps(&best.site).into_iter();
+    steps.map(|(axis, site)| {
+        let axis = &space.full()[axis].name;
+        let value = space.point(&site).get(axis).map(ToString::to_string).unwrap_or_default();
+        KnobEffect { axis: axis.clone(), value, ratio: model.ratio(&site, &best.site) }
+    })
+    .collect()
+}
+
+/// Says so when a preset or random search does as well as the model's pick.
+fn comparisons(model: &Model<'_>, points: &[Measured], best: usize) -> Vec<String> {
+    let mut notes = Vec::new();
+    let against = |index: usize| model.ratio(&points[index].site, &points[best].site);
+    let words = |name: &str, ratio: Interval| {
+        let percent = 100.0 * (ratio.estimate - 1.0);
+        if ratio.low <= 1.0 {
+            format!("{name} does as well as the recommended point, as far as the model can tell ({percent:+.0} %)")
+        } else {
+            format!("{name} is {percent:.0} % slower than the recommended point under the model")
+        }
+    };
+    for (index, point) in points.iter().enumerate().filter(|(index, _)| *index != best) {
+        if let (Origin::Preset(name), Some(_)) = (&point.origin, point.found.log_objective) {
+            notes.push(words(&format!("preset `{name}`"), against(index)));
+        }
+    }
+    let random = (0..points.len()).filter(|&index| points[index].origin == Origin::Random && model.feasible(index));
+    let cost = |index: &usize| points[*index].found.log_objective.unwrap_or(f64::INFINITY);
+    if points[best].origin == Origin::Random {
+        notes.push("the recommended point was found by random search at equal budget, not by the model".into());
+    } else if let Some(index) = random.min_by(|a, b| cost(a).total_cmp(&cost(b))) {
+        notes.push(words("random search at equal budget", against(index)));
+    }
+    notes
+}
+
+fn why(searched: &Searched, model: Option<&Model<'_>>, nanos: bool) -> String {
+    let (Some(best), Some(model)) = (searched.recommended, model) else {
+        let tried = searched.points.len();
+        return format!("nothing is recommended: of {tried} points none is known to keep every constraint with 95 %");
+    };
+    let seen = |index: usize| searched.points[index].found.log_objective.map_or(f64::NAN, f64::exp);
+    let posterior = |index: usize| model.posterior(index);
+    let of = |index: usize| {
+        let Interval { estimate, low, high } = posterior(index);
+        format!("{} ({} to {})", shown(estimate, nanos), shown(low, nanos), shown(high, nanos))
+    };
+    match searched.lowest {
+        Some(lowest) if lowest != best => {
+            let kept = if searched.feasible[lowest] { "" } else { " and is not sure to keep every constraint" };
+            format!(
+                "point {best} is recommended: with what its neighbours showed the model expects {} of it. Point {lowest} \
+                 was seen at {}, the lowest of all, but in one noisy measurement: the model expects {} of it{kept}",
+                of(best),
+                shown(seen(lowest), nanos),
+                of(lowest)
+            )
+        }
+        _ => format!(
+            "point {best} is recommended: the model expects {} of it, the least of all that keep every constraint; it was \
+             also the lowest seen, at {}",
+            of(best),
+            shown(seen(best), nanos)
+        ),
+    }
+}
+
+/// Outcome and sentence of a run.
+pub(crate) fn outcome(searched: &Searched, confirmed: Option<&Confirmed>, limits: &[String]) -> (Outcome, String) {
+    let Some(best) = searched.recommended else {
+        let any = searched.points.iter().any(|point| point.found.log_objective.is_some());
+        return if any {
+            (Outcome::NoBetter, "no better: no measured point keeps every constraint, so the incumbent stays".into())
+        } else {
+            (Outcome::Undecided, "undecided: no run gave a result, so the incumbent stays".into())
+        };
+    };
+    let Some(confirmed) = confirmed else {
+        let same = searched.points[best].site == searched.points[0].site || best == 0;
+        return if same {
+            (Outcome::NoBetter, "no better: the incumbent is what the search recommends".into())
+        } else {
+            (Outcome::Undecided, "undecided: no time was left to confirm the recommended point; the incumbent stays".into())
+        };
+    };
+    let (pairs, percent) = (confirmed.pairs, 100.0 * TOLERANCE);
+    let many = |count: u32| count * 2 > pairs && pairs > 0;
+    let some = |count: u32| count * 5 > pairs;
+    let limits = limits.join(", ");
+    if some(confirmed.crashed[0]) && !some(confirmed.crashed[1]) {
+        let count = confirmed.crashed[0];
+        let text = format!("no better: the recommended point crashed in {count} of {pairs} pairs, so the incumbent stays");
+        return (Outcome::NoBetter, text);
+    }
+    if some(confirmed.broke[0]) && !many(confirmed.broke[1]) {
+        let count = confirmed.broke[0];
+        let text = format!("no better: the recommended point broke a constraint ({limits}) in {count} of {pairs} pairs, so the incumbent stays");
+        return (Outcome::NoBetter, text);
+    }
+    let change = confirmed.record.as_ref().map_or(0.0, |record| 100.0 * (record.ratio.estimate - 1.0));
+    match (confirmed.decision, confirmed.ended) {
+        (Decision::Fail, _) => {
+            (Outcome::Better, format!("better: p99 {change:+.1} % against the incumbent, confirmed in {pairs} pairs"))
+        }
+        (Decision::Pass, _) => (
+            Outcome::NoBetter,
+            format!("no better: the incumbent is not {percent:.0} % slower ({pairs} pairs), so it stays"),
+        ),
+        (Decision::Undecided, Ended::Time) => (
+            Outcome::Undecided,
+            format!("undecided: time ended after {pairs} pairs (p99 {change:+.1} % so far); the incumbent stays"),
+        ),
+        (Decision::Undecided, _) => (
+            Outcome::Undecided,
+            format!("undecided: {pairs} pairs were too few for the noise (p99 {change:+.1} % so far); the incumbent stays"),
+        ),
+    }
+}
+
+/// The noise in a sentence.
+fn noise(sd: Option<f64>, runs: usize, lost: f64) -> String {
+    let lost = if lost > 0.0 { format!("; {:.0} % of the trials gave no result", 100.0 * lost) } else { String::new() };
+    let Some(sd) = sd else {
+        return format!("the noise is unknown: the placebo gave fewer than two results{lost}");
+    };
+    let verdict = match sd {
+        sd if sd < 0.03 => "quiet",
+        sd if sd < 0.08 => "ordinary",
+        sd if sd < 0.20 => "noisy, small gains need many pairs",
+        _ => "very noisy, only large gains can be confirmed here",
+    };
+    let spread = 100.0 * sd;
+    format!("{verdict}: {runs} measurements of the incumbent spread by {spread:.1} % (one standard deviation){lost}")
+}
+
+/// All figures and words of a finished run.
+#[expect(clippy::too_many_arguments, reason = "a fit is made of all that a run knows")]
+pub(crate) fn fit(
+    run: &str,
+    begun: &Begun,
+    hello: &Hello,
+    session: &Session<'_>,
+    searched: Searched,
+    confirmed: Option<Confirmed>,
+    mut notes: Vec<String>,
+    solver: &str,
+) -> Fit {
+    let plan = &begun.plan;
+    let limits: Vec<String> = hello.constraints.iter().map(|limit| format!("{} <= {}", limit.name, limit.max)).collect();
+    let (outcome, sentence) = outcome(&searched, confirmed.as_ref(), &limits);
+    notes.extend(searched.notes.iter().cloned());
+    let placebo = searched.placebo.iter().flat_map(|found| &found.runs).map(|run| run.id.clone()).collect();
+    let results = searched.placebo.iter().chain([&searched.points[0].found]);
+    let runs = results.filter(|found| found.log_objective.is_some()).count();
+    let noise = noise(searched.noise_log_sd, runs, session.lost_share());
+    let points = searched.points.iter().enumerate().map(|(index, point)| FitPoint {
+        point: point.point.clone(),
+        origin: point.origin.clone(),
+        trials: point.found.runs.iter().map(|run| run.id.clone()).collect(),
+        objective: point.found.log_objective.map(f64::exp),
+        posterior: searched.posteriors[index],
+        feasible: searched.feasible[index],
+        cpu_millicores: point.found.cpu_millicores,
+    });
+    Fit {
+        version: 1,
+        run: run.into(),
+        problem: hello.name.clone(),
+        unit: if hello.protocol.is_some() { "ns" } else { "the problem's own" }.into(),
+        seed: begun.seed.clone(),
+        quick: begun.options.quick,
+        options: options(begun),
+        weights: plan.scenarios.iter().map(|scenario| (scenario.name.clone(), 1.0)).collect(),
+        fault_weight: if plan.faults.is_some() { FAULT_WEIGHT } else { 0.0 },
+        space: session.space.axes().to_vec(),
+        solver: solver.into(),
+        points: points.collect(),
+        incumbent: begun.incumbent.clone(),
+        incumbent_origin: begun.incumbent_origin.clone(),
+        placebo,
+        noise_log_sd: searched.noise_log_sd,
+        recommended: searched.recommended,
+        lowest: searched.lowest,
+        why: searched.why,
+        effects: searched.effects,
+        confirmation: confirmed.and_then(|confirmed| confirmed.record),
+        outcome,
+        sentence,
+        noise,
+        notes,
+        spent_ms: session.spent().as_millis() as u64,
+    }
+}
+
+/// The options of the run in the form of a command line.
+fn options(begun: &Begun) -> Vec<String> {
+    let given = &begun.options;
+    let mut words = Vec::new();
+    let flags = [("--quick", given.quick), ("--no-faults", given.no_faults)];
+    words.extend(flags.iter().filter(|(_, on)| *on).map(|(flag, _)| (*flag).to_owned()));
+    let lists = [("--scenario", &given.scenario), ("--fix", &given.fix), ("--sweep", &given.sweep)];
+    for (option, values) in lists {
+        words.extend(values.iter().flat_map(|value| [option.to_owned(), value.clone()]));
+    }
+    if let Some(budget) = given.budget_ms {
+        words.extend(["--budget".into(), format!("{budget}ms")]);
+    }
+    if let Some(cpus) = &given.cpus {
+        words.extend(["--cpus".into(), cpus.clone()]);
+    }
+    words.extend(["--seed".into(), begun.seed.clone()]);
+    if !given.simulate.is_empty() {
+        words.push("--simulate".into());
+        words.extend(given.simulate.iter().cloned());
+    }
+    words
+}
+
+/// p99 of incumbent and tuned, where it is known: from the pairs, else, for the incumbent alone, from the placebo, which
+/// no selection has touched.
+pub(crate) fn arms(fit: &Fit, placebo: &[f64], seed: u64) -> Option<[Interval; 2]> {
+    if let Some(confirmation) = &fit.confirmation {
+        return Some([confirmation.objective_incumbent, confirmation.objective_tuned]);
+    }
+    let incumbent = geometric_mean_interval(placebo, seed)?;
+    Some([incumbent, incumbent])
+}
+
+/// One point in words: `ring_bytes=65536 wait=spin`.
+pub(crate) fn words(point: &Point) -> String {
+    point.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_noise_is_judged_by_its_spread() {
+        assert!(noise(Some(0.01), 5, 0.0).starts_with("quiet: 5 measurements"));
+        assert!(noise(Some(0.5), 5, 0.25).contains("25 % of the trials gave no result"));
+        assert!(noise(None, 0, 0.0).contains("unknown"));
+        assert!((sd(&[1.0, 3.0]).expect("two") - 2.0_f64.sqrt()).abs() < 1e-12);
+        assert_eq!(sd(&[1.0]), None);
+    }
+}

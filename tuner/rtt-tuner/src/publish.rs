@@ -1,0 +1,160 @@
+//! What a finished run leaves: `fit.json`, the signed profile, the report.
+//!
+//! TUNER-12  A profile holds the tuned knobs only after `better`; after `no_better` and `undecided` the incumbent's.
+
+use crate::exit::{Exit, Stop, with_causes};
+use crate::incumbent::{keys_path, profile_path};
+use crate::run_folder::{RunFolder, write_whole};
+use rtt_measure::{Fit, Hello, Interval, Outcome, knobs_of};
+use rtt_profile::{Condition, Evidence, Fingerprint, P99, Profile, ScenarioDigest, ScenarioRow, Verdict};
+use rtt_seal::{Digest, Role, Sealed, SigningKey};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Figures of both arms: incumbent, tuned.
+pub(crate) type Arms = [Interval; 2];
+
+/// Writes the fit; returns the digest of its bytes.
+///
+/// # Errors
+/// A stop when it cannot be written.
+pub(crate) fn write_fit(run: &RunFolder, fit: &Fit) -> Result<Digest, Stop> {
+    let bytes = serde_json::to_vec(fit).expect("a fit is JSON");
+    write_whole(&run.fit(), &bytes)
+        .map_err(|error| Stop::new(Exit::Unexpected, format!("{}: writing: {error}", run.fit().display())))?;
+    Ok(Digest::of(&bytes))
+}
+
+/// An interval in whole nanoseconds that still encloses its estimate.
+fn nanos(interval: Interval) -> rtt_profile::Interval {
+    let whole = |value: f64| value.clamp(0.0, 9e15).round() as u64;
+    let estimate = whole(interval.estimate);
+    rtt_profile::Interval { estimate, low: whole(interval.low).min(estimate), high: whole(interval.high).max(estimate) }
+}
+
+fn rows(fit: &Fit) -> Vec<ScenarioRow> {
+    let arms = fit.confirmation.iter().flat_map(|confirmation| &confirmation.arms);
+    arms.map(|row| ScenarioRow {
+        scenario: row.scenario.clone(),
+        condition: if row.faulted { Condition::Faulted } else { Condition::Calm },
+        incumbent_p99_ns: nanos(row.incumbent),
+        tuned_p99_ns: nanos(row.tuned),
+    })
+    .collect()
+}
+
+/// The profile of a finished run.
+///
+/// # Errors
+/// A text when a point is no knobs.
+fn profile(
+    fit: &Fit,
+    hello: &Hello,
+    here: &Fingerprint,
+    arms: Arms,
+    digests: (Digest, Digest),
+    objective: String,
+    now_unix_s: u64,
+) -> Result<Profile, String> {
+    let tuned = fit.recommended.map(|index| &fit.points[index].point);
+    // TUNER-12
+    let (verdict, point) = match (fit.outcome, tuned) {
+        (Outcome::Better, Some(tuned)) => (Verdict::Better, tuned),
+        (Outcome::Undecided, _) => (Verdict::Undecided, &fit.incumbent),
+        _ => (Verdict::NoBetter, &fit.incumbent),
+    };
+    let mut scenarios: Vec<ScenarioDigest> = hello
+        .scenarios
+        .iter()
+        .filter(|scenario| fit.weights.iter().any(|(name, _)| *name == scenario.name))
+        .map(|scenario| ScenarioDigest { name: scenario.name.clone(), digest: scenario.digest })
+        .collect();
+    scenarios.sort_by(|a, b| a.name.cmp(&b.name));
+    let (trial_log, fit_digest) = digests;
+    Ok(Profile {
+        schema: Profile::SCHEMA,
+        knobs: knobs_of(point).map_err(|error| with_causes(&error))?,
+        fingerprint: here.clone(),
+        outcome: rtt_profile::Outcome { verdict, sentence: fit.sentence.clone() },
+        p99_ns: P99 { incumbent: nanos(arms[0]), tuned: nanos(arms[1]) },
+        pairs: fit.confirmation.as_ref().map_or(0, |confirmation| confirmation.pairs.len() as u32),
+        objective,
+        rows: rows(fit),
+        evidence: Evidence {
+            scenarios,
+            trial_log,
+            fits: vec![fit_digest],
+            seed: fit.seed.parse().expect("a fit's seed is a number of ours"),
+        },
+        build: format!("rtt-tuner {}", env!("CARGO_PKG_VERSION")),
+        created_unix_s: now_unix_s,
+        expires_unix_s: now_unix_s + Profile::LIFE_S,
+    })
+}
+
+/// The key that signs profiles here; one is made where there is none, which the text says.
+fn signing_key(root: &Path) -> Result<(SigningKey, Option<String>), String> {
+    let path = root.join(".rtt/keys/profile.key");
+    let mut said = None;
+    let key = if path.exists() {
+        SigningKey::load(&path).map_err(|error| with_causes(&error))?
+    } else {
+        fs::create_dir_all(root.join(".rtt/keys")).map_err(|error| with_causes(&error))?;
+        let key = SigningKey::generate(Role::Profile).map_err(|error| with_causes(&error))?;
+        key.save(&path).map_err(|error| with_causes(&error))?;
+        said = Some(format!("made a key for profiles, {}: the private half is {}", key.id(), path.display()));
+        key
+    };
+    let public = keys_path(root).join(format!("{}.pub", key.id()));
+    if !public.exists() {
+        fs::create_dir_all(keys_path(root)).map_err(|error| with_causes(&error))?;
+        key.public().save(&public).map_err(|error| with_causes(&error))?;
+        let text = said.unwrap_or_else(|| format!("the public half of the key {} was not there", key.id()));
+        said = Some(format!("{text}; hosts that shall trust it need {}", public.display()));
+    }
+    Ok((key, said))
+}
+
+/// Signs and writes the profile; returns its path and what has to be said.
+///
+/// # Errors
+/// A stop with what failed.
+pub(crate) fn publish_profile(
+    root: &Path,
+    run: &RunFolder,
+    fit: &Fit,
+    hello: &Hello,
+    arms: Arms,
+    fit_digest: Digest,
+    objective: String,
+    now_unix_s: u64,
+) -> Result<Option<(PathBuf, Option<String>)>, Stop> {
+    let Some(here) = &hello.fingerprint else { return Ok(None) };
+    let failed = |reason: String| Stop::new(Exit::Unexpected, format!("the profile cannot be signed: {reason}"));
+    let log = fs::read(run.log()).unwrap_or_default(); // A simulated machine may keep none.
+    let digests = (Digest::of(&log), fit_digest);
+    let profile = profile(fit, hello, here, arms, digests, objective, now_unix_s).map_err(failed)?;
+    let (key, said) = signing_key(root).map_err(failed)?;
+    let sealed = Sealed::<Profile>::sign(&profile.to_canonical(), &key).map_err(|error| failed(with_causes(&error)))?;
+    let path = profile_path(root, here);
+    write_whole(&path, sealed.as_bytes()).map_err(|error| failed(with_causes(&error)))?;
+    Ok(Some((path, said)))
+}
+
+/// Has the report drawn; a failure is told and costs nothing but the report.
+///
+/// # Errors
+/// A text for the user.
+pub(crate) fn draw_report(program: &Path, root: &Path, run: &RunFolder) -> Result<PathBuf, String> {
+    let out = root.join("reports/out").join(format!("{}.html", run.name));
+    fs::create_dir_all(root.join("reports/out")).map_err(|error| format!("no report: {error}"))?;
+    let mut command = Command::new(program);
+    // What it says goes to stderr: stdout is ours, for the result.
+    command.arg("render").arg(&run.path).arg("--out").arg(&out).stdin(Stdio::null()).stdout(Stdio::null());
+    match command.status() {
+        Ok(status) if status.success() && out.exists() => Ok(out),
+        Ok(status) => Err(format!("no report: {} ended with {status}", program.display())),
+        Err(error) => Err(format!("no report: {} does not start: {error}", program.display())),
+    }
+}

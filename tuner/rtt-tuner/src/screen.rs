@@ -1,0 +1,167 @@
+//! What `tune` says: the plan first, the result last. With `--json` stdout carries one object and nothing else.
+
+use crate::arguments::TuneArguments;
+use crate::conclude::words;
+use crate::progress::shown;
+use crate::run_folder::{Begun, RunFolder};
+use crate::space::Space;
+use rtt_measure::{AbsentValue, Fit, Hello, Interval, Outcome};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// Version of the object that `--json` prints.
+const VERSION: u32 = 1;
+
+/// What a finished run has to show.
+#[derive(Debug)]
+pub(crate) struct Ending<'a> {
+    pub(crate) run: &'a RunFolder,
+    pub(crate) fit: &'a Fit,
+    pub(crate) arms: Option<[Interval; 2]>,
+    pub(crate) profile: Option<PathBuf>,
+    pub(crate) report: Option<PathBuf>,
+    pub(crate) said: Vec<String>,
+    pub(crate) trials: u64,
+    pub(crate) pairs: u32,
+}
+
+/// One line for people: on stdout, or on stderr where stdout is for a program.
+pub(crate) fn say(json: bool, line: &str) {
+    if json { eprintln!("{line}") } else { println!("{line}") }
+}
+
+/// Why a value or an axis is not in the space.
+pub(crate) fn absent(absent: &AbsentValue) -> String {
+    match &absent.value {
+        Some(value) => format!("{}={value}: {}", absent.axis, absent.reason),
+        None => format!("{}: {}", absent.axis, absent.reason),
+    }
+}
+
+/// What the run is going to do, to the host too.
+pub(crate) fn plan(arguments: &TuneArguments, run: &RunFolder, begun: &Begun, hello: &Hello, space: &Space) {
+    let say = |line: &str| say(arguments.json, line);
+    let simulated = !begun.options.simulate.is_empty();
+    let machine = hello.fingerprint.as_ref().map_or_else(String::new, |here| format!(" on machine {}", here.machine.id()));
+    say(&format!("plan for run {}: {}{machine}, seed {}", run.name, hello.name, begun.seed));
+    begun.plan.lines().iter().for_each(|line| say(&format!("  {line}")));
+    let axes: Vec<&str> = space.axes().iter().map(|axis| axis.name.as_str()).collect();
+    let count = space.points().map(|count| format!("{count:.0} points at most, ")).unwrap_or_default();
+    say(&format!("  space       {count}axes {}", axes.join(", ")));
+    hello.absent.iter().for_each(|value| say(&format!("  left out    {}", absent(value))));
+    say(&format!("  incumbent   {}: {}", begun.incumbent_origin, words(&begun.incumbent)));
+    begun.notes.iter().for_each(|note| say(&format!("  note        {note}")));
+    let root = arguments.root.display();
+    if simulated {
+        say("  effects     on the host: none beyond one busy CPU; nothing here is measured on it");
+    } else {
+        say("  effects     keeps up to all CPUs that it may use busy, pins its own processes, asks for memory of rings");
+        if begun.plan.faults.is_some() {
+            say("              faults strike the lab's own processes and page cache only, and are undone");
+        }
+        say("              changes no kernel setting");
+    }
+    say(&format!("  writes      below {root}: .rtt/runs/{}, profiles/, reports/out/", run.name));
+    if arguments.dry_run {
+        say("dry run: nothing was measured");
+    }
+}
+
+fn interval(interval: Interval, nanos: bool) -> String {
+    let Interval { estimate, low, high } = interval;
+    format!("{} ({} to {})", shown(estimate, nanos), shown(low, nanos), shown(high, nanos))
+}
+
+/// The result.
+pub(crate) fn end(arguments: &TuneArguments, ending: &Ending<'_>) {
+    if arguments.json {
+        ending.said.iter().for_each(|line| eprintln!("{line}"));
+        println!("{}", json(arguments, ending));
+        return;
+    }
+    let fit = ending.fit;
+    let nanos = fit.unit == "ns";
+    println!("\n{}", fit.sentence);
+    if let Some([incumbent, tuned]) = ending.arms {
+        let source = if fit.confirmation.is_some() { "95 % interval over pairs" } else { "95 % interval over placebo runs" };
+        println!("  incumbent   p99 {}, {source}", interval(incumbent, nanos));
+        if fit.confirmation.is_some() {
+            println!("  tuned       p99 {}", interval(tuned, nanos));
+        }
+    }
+    if let Some(confirmation) = &fit.confirmation {
+        let percent = |ratio: f64| 100.0 * (ratio - 1.0);
+        let ratio = confirmation.ratio;
+        let (estimate, low, high) = (percent(ratio.estimate), percent(ratio.low), percent(ratio.high));
+        println!("  difference  {estimate:+.1} % ({low:+.1} to {high:+.1}) in {} pairs", confirmation.pairs.len());
+    }
+    if let Some(best) = fit.recommended {
+        println!("  found       {}", words(&fit.points[best].point));
+    }
+    println!("  why         {}", fit.why);
+    println!("  noise       {}", fit.noise);
+    fit.notes.iter().for_each(|note| println!("  note        {note}"));
+    ending.said.iter().for_each(|line| println!("  note        {line}"));
+    let show = |name: &str, path: &Option<PathBuf>| {
+        if let Some(path) = path {
+            println!("  {name:<11} {}", path.display());
+        }
+    };
+    show("profile", &ending.profile);
+    show("report", &ending.report);
+    println!("  fit         {}", ending.run.fit().display());
+    println!("next: {}", next(ending));
+}
+
+/// The command that is worth typing now.
+fn next(ending: &Ending<'_>) -> String {
+    match (ending.fit.outcome, &ending.profile) {
+        (Outcome::Undecided, _) => "run `cargo xtask tune` again when the host is quieter, or give it a longer --budget".into(),
+        (_, Some(path)) => format!("cargo xtask profile show {}", path.display()),
+        (_, None) => "cargo xtask tune --quick, to tune this host".into(),
+    }
+}
+
+#[derive(Serialize)]
+struct P99 {
+    incumbent: Interval,
+    tuned: Interval,
+}
+
+/// What `--json` prints. `p99_ns` is in nanoseconds where `unit` is `ns`, else in the simulated problem's own unit.
+#[derive(Serialize)]
+struct Printed<'a> {
+    version: u32,
+    outcome: Outcome,
+    profile: Option<&'a Path>,
+    report: Option<&'a Path>,
+    log: PathBuf,
+    trials: u64,
+    pairs: u32,
+    p99_ns: Option<P99>,
+    run: &'a str,
+    fit: PathBuf,
+    sentence: &'a str,
+    unit: &'a str,
+    seed: &'a str,
+}
+
+fn json(arguments: &TuneArguments, ending: &Ending<'_>) -> String {
+    debug_assert!(arguments.json);
+    let printed = Printed {
+        version: VERSION,
+        outcome: ending.fit.outcome,
+        profile: ending.profile.as_deref(),
+        report: ending.report.as_deref(),
+        log: ending.run.log(),
+        trials: ending.trials,
+        pairs: ending.pairs,
+        p99_ns: ending.arms.map(|[incumbent, tuned]| P99 { incumbent, tuned }),
+        run: &ending.run.name,
+        fit: ending.run.fit(),
+        sentence: &ending.fit.sentence,
+        unit: &ending.fit.unit,
+        seed: &ending.fit.seed,
+    };
+    serde_json::to_string(&printed).expect("it is JSON")
+}

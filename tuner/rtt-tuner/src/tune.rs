@@ -1,0 +1,347 @@
+//! `rtt-tuner tune`: plan, search, compare, confirm, publish.
+//!
+//! The order is fixed, and with it the ids of all trials: incumbent, default, design and model (the placebo between
+//! them), presets, random search, pairs. The log of the problem is all that a resumed run needs besides `run.json`.
+
+use crate::arguments::TuneArguments;
+use crate::conclude::{self, Searched};
+use crate::confirm::{Confirmed, confirm};
+use crate::exit::{Exit, Stop};
+use crate::incumbent::{Incumbent, incumbent};
+use crate::narrow::narrow;
+use crate::objective::{Course, seed_for};
+use crate::plan::{Plan, Wishes};
+use crate::problem::Problem;
+use crate::progress::Progress;
+use crate::publish;
+use crate::run_folder::{Begun, Options, RunFolder};
+use crate::screen::{self, Ending};
+use crate::session::Session;
+use crate::solver::{ModelSearch, Random, search};
+use crate::space::Space;
+use rtt_measure::{Arm, Hello, Origin, Outcome};
+use rtt_units::Nanos;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Measuring time where none is given, in milliseconds.
+const BUDGET_MS: u64 = 15 * 60_000;
+/// The same for a quick run.
+const BUDGET_QUICK_MS: u64 = 3 * 60_000;
+/// Shares of the budget after which no point is added: by the model, by the comparisons. A quick run has no comparisons.
+const DEADLINES: (f64, f64) = (0.35, 0.60);
+const DEADLINE_QUICK: f64 = 0.60;
+
+fn now_unix_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// A seed that no other run has, short enough to be typed again.
+fn fresh_seed() -> u64 {
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_nanos() as u64);
+    seed_for(nanos ^ u64::from(std::process::id()), 0) & 0xffff_ffff
+}
+
+fn budget_ms(text: &str) -> Result<u64, Stop> {
+    let minutes = text.strip_suffix('m').and_then(|number| number.parse::<f64>().ok()).map(|minutes| minutes * 60_000.0);
+    let hours = text.strip_suffix('h').and_then(|number| number.parse::<f64>().ok()).map(|hours| hours * 3_600_000.0);
+    let parsed = minutes.or(hours).or_else(|| text.parse::<Nanos>().ok().map(|nanos| nanos.0 as f64 / 1e6));
+    match parsed {
+        Some(ms) if (1_000.0..=86_400_000.0).contains(&ms) => Ok(ms as u64),
+        Some(_) => Err(Stop::usage(format!("--budget {text}: expected 1s to 24h"))),
+        None => Err(Stop::usage(format!("--budget {text}: expected a time with its unit, such as 15m, 90s or 1h"))),
+    }
+}
+
+/// `--scenario` takes a name or a file; a file is handed to the lab and known by the name in it.
+fn scenario_name(given: &str) -> Result<(String, Option<PathBuf>), Stop> {
+    if !given.ends_with(".json") && !given.contains('/') {
+        return Ok((given.to_owned(), None));
+    }
+    let refuse = |reason: String| Stop::new(Exit::Configuration, format!("--scenario {given}: {reason}; nothing was run"));
+    let bytes = fs::read(given).map_err(|error| refuse(error.to_string()))?;
+    let document: serde_json::Value = serde_json::from_slice(&bytes).map_err(|error| refuse(error.to_string()))?;
+    let name = document.get("name").and_then(|name| name.as_str()).ok_or_else(|| refuse("it has no `name`".into()))?;
+    let path = fs::canonicalize(given).map_err(|error| refuse(error.to_string()))?;
+    Ok((name.to_owned(), Some(path)))
+}
+
+fn options(arguments: &TuneArguments) -> Result<Options, Stop> {
+    let scenario = arguments.scenario.iter().map(|given| {
+        // A file is kept by its full path, so that a resumed run finds it from anywhere.
+        scenario_name(given).map(|(name, path)| path.map_or(name, |path| path.to_string_lossy().into_owned()))
+    });
+    Ok(Options {
+        quick: arguments.quick,
+        scenario: scenario.collect::<Result<_, _>>()?,
+        budget_ms: arguments.budget.as_deref().map(budget_ms).transpose()?,
+        fix: arguments.fix.clone(),
+        sweep: arguments.sweep.clone(),
+        cpus: arguments.cpus.clone(),
+        no_faults: arguments.no_faults,
+        simulate: arguments.simulate.clone(),
+        seed: arguments.seed.map(|seed| seed.to_string()),
+    })
+}
+
+/// The command that starts the problem.
+fn problem_command(arguments: &TuneArguments, options: &Options, log: &Path) -> Result<Command, Stop> {
+    if let [program, rest @ ..] = options.simulate.as_slice() {
+        let mut command = Command::new(program);
+        command.args(rest);
+        if rest.first().is_some_and(|word| word == "serve") {
+            command.arg("--log").arg(log); // A simulated lab: it resumes as the real one does.
+        }
+        return Ok(command);
+    }
+    let (Some(lab), Some(endpoint)) = (&arguments.lab, &arguments.endpoint) else {
+        return Err(Stop::usage("tune: name the lab and the endpoint (--lab PATH --endpoint PATH), or --simulate PROGRAM"));
+    };
+    let mut command = Command::new(lab);
+    command.arg("serve").arg("--endpoint").arg(format!("*={}", endpoint.display()));
+    command.arg("--log").arg(log).arg("--pack").arg(arguments.root.join("scenarios"));
+    if let Some(cpus) = &options.cpus {
+        command.arg("--cpus").arg(cpus);
+    }
+    for given in &options.scenario {
+        if let (_, Some(path)) = scenario_name(given)? {
+            command.arg("--scenario-file").arg(path);
+        }
+    }
+    Ok(command)
+}
+
+fn space_of(hello: &Hello, options: &Options) -> Result<Space, Stop> {
+    let mut space = Space::new(hello.axes.clone()).map_err(|error| Stop::unexpected(&error))?;
+    narrow(&mut space, &options.fix, &options.sweep).map_err(|error| {
+        let absent = hello.absent.iter().filter(|absent| {
+            let text = error.to_string();
+            text.contains(&absent.axis) || absent.value.as_ref().is_some_and(|value| text.contains(value))
+        });
+        let absent: String = absent.map(|absent| format!("\n  not on this host: {}", screen::absent(absent))).collect();
+        Stop::usage(format!("{error}{absent}; nothing was run"))
+    })?;
+    Ok(space)
+}
+
+fn plan_of(hello: &Hello, options: &Options) -> Result<Plan, Stop> {
+    let names = options.scenario.iter().map(|given| scenario_name(given).map(|(name, _)| name));
+    let wishes = Wishes {
+        quick: options.quick,
+        scenarios: names.collect::<Result<_, _>>()?,
+        faults: !options.no_faults,
+        budget_ms: options.budget_ms.unwrap_or(if options.quick { BUDGET_QUICK_MS } else { BUDGET_MS }),
+    };
+    Plan::make(hello, &wishes)
+}
+
+/// A run that is ready to measure.
+struct Ready {
+    run: RunFolder,
+    begun: Begun,
+    problem: Problem,
+    space: Space,
+    known: BTreeSet<String>,
+}
+
+/// Removes the folder of a run that never began.
+struct Scaffold(Option<PathBuf>);
+
+impl Drop for Scaffold {
+    fn drop(&mut self) {
+        if let Some(path) = self.0.take() {
+            let _ = fs::remove_dir_all(path); // What is left behind is an empty run, which nobody resumes.
+        }
+    }
+}
+
+/// Starts the problem and makes the plan, or takes up that of the run to resume. `None` after a dry run.
+fn begin(arguments: &TuneArguments) -> Result<Option<Ready>, Stop> {
+    let given = options(arguments)?;
+    if let Some(name) = &arguments.resume {
+        let run = RunFolder::find(&arguments.root, name.as_deref())?;
+        let begun = run.begun(&given)?;
+        let problem = Problem::start(problem_command(arguments, &begun.options, &run.log())?)?;
+        let space = space_of(problem.hello(), &begun.options)?;
+        let known = run.known()?;
+        screen::say(arguments.json, &format!("resuming {}: {} trials are in its log", run.name, known.len()));
+        return Ok(Some(Ready { run, begun, problem, space, known }));
+    }
+    let seed = arguments.seed.unwrap_or_else(fresh_seed);
+    // Without a program there is nothing to make a folder for.
+    problem_command(arguments, &given, Path::new(""))?;
+    let run = RunFolder::create(&arguments.root, now_unix_s(), seed)?;
+    let mut scaffold = Scaffold(Some(run.path.clone()));
+    let problem = Problem::start(problem_command(arguments, &given, &run.log())?)?;
+    let space = space_of(problem.hello(), &given)?;
+    let plan = plan_of(problem.hello(), &given)?;
+    let found = incumbent(&arguments.root, problem.hello(), &space, now_unix_s()).map_err(|reason| Stop::new(Exit::Unexpected, reason))?;
+    let Incumbent { point, origin, notes } = found;
+    let begun = RunFolder::description(given, seed, plan, (point, origin), notes);
+    screen::plan(arguments, &run, &begun, problem.hello(), &space);
+    if arguments.dry_run {
+        drop(problem); // It writes to the folder until it ends.
+        return Ok(None);
+    }
+    run.begin(&begun)?;
+    scaffold.0 = None;
+    Ok(Some(Ready { run, begun, problem, space, known: BTreeSet::new() }))
+}
+
+/// Incumbent, default, search, presets, random search.
+fn explore(session: &mut Session<'_>, begun: &Begun, hello: &Hello, seed: u64) -> Result<Vec<String>, Stop> {
+    let (plan, space) = (&begun.plan, session.space);
+    let budget = Duration::from_millis(plan.budget_ms);
+    let (search_until, all_until) =
+        if begun.options.quick { (DEADLINE_QUICK, DEADLINE_QUICK) } else { DEADLINES };
+    let mut notes = begun.notes.clone();
+    let own = |error: crate::space::SpaceError| Stop::unexpected(&error);
+    session.phase("start");
+    let site = space.site(&begun.incumbent).map_err(own)?;
+    session.add("i0000", site, Origin::Start("incumbent".into()), Arm::Incumbent)?;
+    if let Some(default) = hello.default.as_ref().filter(|default| **default != begun.incumbent) {
+        let site = space.site(default).map_err(own)?;
+        session.add("d0000", site, Origin::Start("default".into()), Arm::Default)?;
+    }
+    session.echo(begun.incumbent.clone(), plan.points.div_ceil(plan.placebo), plan.placebo);
+    session.turn(false, budget.mul_f64(search_until));
+    session.phase("search");
+    let known = session.points().iter().map(crate::session::Measured::told).collect();
+    let limits = &hello.constraints;
+    let solver = ModelSearch::new(space, seed_for(seed, 1), plan.points);
+    let told = search(&*session, solver, limits, known, plan.points)?;
+    session.finish_echo()?;
+    session.turn(true, budget.mul_f64(all_until));
+    session.phase("compare");
+    if plan.presets {
+        for (name, point) in &hello.presets {
+            let label = format!("preset-{name}");
+            match space.site(point) {
+                Ok(site) if session.may_begin(&label, budget.mul_f64(all_until)) => {
+                    session.add(&label, site, Origin::Preset(name.clone()), Arm::Control)?;
+                }
+                Ok(_) => notes.push(format!("preset `{name}` was not measured: time ran short")),
+                Err(error) => notes.push(format!("preset `{name}` was not measured: {error}")),
+            }
+        }
+    } else {
+        notes.push("a quick run measures no presets and no random search, so it cannot say whether they do as well".into());
+    }
+    if plan.random > 0 {
+        let known = session.points().iter().map(crate::session::Measured::told).collect::<Vec<_>>();
+        let before = known.len();
+        let solver = Random::new(space, seed_for(seed, 2));
+        let random = search(&*session, solver, limits, known, plan.random)?.len() - before;
+        if random < plan.random {
+            notes.push(format!("random search got {random} points of {}: time or space ran out", plan.random));
+        }
+    }
+    let planned = plan.points + session.points().iter().filter(|p| matches!(p.origin, Origin::Start(_))).count();
+    if told.len() < planned {
+        notes.push(format!("the search got {} points of {planned}: time or space ran out", told.len()));
+    }
+    Ok(notes)
+}
+
+/// The pairs; `None` where there is nothing to confirm.
+fn confirmation(session: &Session<'_>, searched: &Searched, begun: &Begun) -> Result<Option<Confirmed>, Stop> {
+    let Some(best) = searched.recommended.filter(|&best| searched.points[best].point != begun.incumbent) else {
+        return Ok(None);
+    };
+    session.phase("confirm");
+    session.left(u64::from(begun.plan.pairs_max) * 2 * session.course.conditions.len() as u64);
+    // The last pair shall end within the budget, not begin there.
+    let pair = Duration::from_millis(2 * begun.plan.point_ms);
+    let deadline = Duration::from_millis(begun.plan.budget_ms).saturating_sub(pair);
+    let confirmed = confirm(session, &searched.points[best].point, &begun.incumbent, begun.plan.pairs_max, deadline)?;
+    Ok(Some(confirmed).filter(|confirmed| confirmed.pairs > 0))
+}
+
+/// Measures, concludes, publishes.
+fn finish(arguments: &TuneArguments, ready: Ready) -> Result<Exit, Stop> {
+    let Ready { run, begun, problem, space, known } = ready;
+    let seed: u64 = begun.seed.parse().map_err(|_| Stop::new(Exit::Unexpected, format!("{}: its seed is no number", run.name)))?;
+    let hello = problem.hello().clone();
+    let nanos = hello.protocol.is_some();
+    let course = Course {
+        conditions: begun.plan.conditions(&hello)?,
+        limits: hello.constraints.clone(),
+        extended: nanos,
+        seed,
+    };
+    let plan = &begun.plan;
+    let points = 2 + plan.points + plan.random + plan.placebo + if plan.presets { hello.presets.len() } else { 0 };
+    let expected = (points as u64 + 2 * u64::from(plan.pairs_max)) * course.conditions.len() as u64;
+    let mut problem = problem;
+    problem.begin(seed)?;
+    let mut session = Session::new(&space, course, problem, known, Progress::new(expected, nanos));
+    let mut notes = explore(&mut session, &begun, &hello, seed)?;
+    let searched = conclude::look(&session, nanos);
+    let confirmed = confirmation(&session, &searched, &begun)?;
+    session.close();
+    notes.extend(hello.absent.iter().map(|absent| format!("not in the space: {}", screen::absent(absent))));
+    if confirmed.is_none() {
+        notes.push("no pairs were run; p99 of the incumbent is that of its placebo runs".into());
+    }
+    let pairs = confirmed.as_ref().map_or(0, |confirmed| confirmed.pairs);
+    let placebo: Vec<f64> = searched.placebo.iter().filter_map(|found| found.log_objective).map(f64::exp).collect();
+    let solver = "Latin hypercube, then a Gaussian process (Matern 5/2, expected improvement)";
+    let fit = conclude::fit(&run.name, &begun, &hello, &session, searched, confirmed, notes, solver);
+    let arms = conclude::arms(&fit, &placebo, seed);
+    let digest = publish::write_fit(&run, &fit)?;
+    let mut said = Vec::new();
+    let profile = match arms {
+        Some(arms) => publish::publish_profile(
+            &arguments.root, &run, &fit, &hello, arms, digest, plan.objective(), now_unix_s(),
+        )?,
+        None => {
+            said.push("no profile was signed: p99 of the incumbent is not known".to_owned());
+            None
+        }
+    };
+    let profile = profile.map(|(path, text)| {
+        said.extend(text);
+        path
+    });
+    let report = arguments.report.as_deref().and_then(|program| {
+        publish::draw_report(program, &arguments.root, &run).map_err(|reason| said.push(reason)).ok()
+    });
+    let trials = session.trials();
+    let ending = Ending { run: &run, fit: &fit, arms, profile, report, said, trials, pairs };
+    screen::end(arguments, &ending);
+    Ok(if fit.outcome == Outcome::Undecided { Exit::Undecided } else { Exit::Ok })
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A stop with its exit code.
+pub(crate) fn tune(arguments: &TuneArguments) -> Result<Exit, Stop> {
+    let Some(ready) = begin(arguments)? else { return Ok(Exit::Ok) };
+    let name = ready.run.name.clone();
+    finish(arguments, ready).map_err(|stop| match stop.exit {
+        Exit::Interrupted => Stop::new(
+            Exit::Interrupted,
+            format!("interrupted; the log is kept. Go on with `tune --resume {name}`"),
+        ),
+        exit => Stop::new(exit, format!("{}\nthe log is kept; go on with `tune --resume {name}`", stop.message)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn budgets_are_times_with_units() {
+        for (text, ms) in [("15m", 900_000), ("90s", 90_000), ("1h", 3_600_000), ("2.5m", 150_000), ("1500ms", 1500)] {
+            assert_eq!(budget_ms(text).expect(text), ms);
+        }
+        for text in ["15", "m", "0s", "2d", "25h", "-1m"] {
+            assert_eq!(budget_ms(text).expect_err(text).exit, Exit::Usage, "{text}");
+        }
+    }
+}

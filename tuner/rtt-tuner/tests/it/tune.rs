@@ -1,0 +1,212 @@
+//! `rtt-tuner tune`, from plan to profile, on simulated problems.
+
+use crate::{said, script, surface, tuner};
+use rtt_measure::{Fit, Outcome, Record, read_log};
+use rtt_profile::{Policy, Profile};
+use rtt_seal::{Sealed, TrustedKeys};
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn run(root: &Path, words: &[&str]) -> (i32, Value, String) {
+    let root = root.to_str().expect("UTF-8");
+    let (code, out, err) = said(tuner(&["tune", "--json", "--root", root]).args(words).output().expect("it runs"));
+    let object = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error} in {out}\n{err}"));
+    (code, object, err)
+}
+
+fn fit_of(object: &Value) -> Fit {
+    let path = object["fit"].as_str().expect("a path");
+    serde_json::from_slice(&fs::read(path).expect("a fit")).expect("of this version")
+}
+
+/// What does not hang on when and where a run was made.
+fn comparable(fit: Fit) -> Fit {
+    Fit { run: String::new(), spent_ms: 0, ..fit }
+}
+
+fn profile(root: &Path, object: &Value) -> Profile {
+    let path = PathBuf::from(object["profile"].as_str().expect("a profile"));
+    let keys = TrustedKeys::load_dir(&root.join("profiles/keys")).expect("the key that was made");
+    Sealed::<Profile>::load(&path).expect("a file").verify(&keys).expect("it verifies").into_document()
+}
+
+#[test]
+fn a_base_problem_is_tuned_in_every_step_but_the_signature() {
+    let root = tempfile::tempdir().expect("a folder");
+    let (code, object, err) = run(root.path(), &["--simulate", surface(), "--seed", "11"]);
+    assert!([0, 12].contains(&code), "{err}");
+    assert_eq!((&object["version"], &object["profile"], &object["report"]), (&1.into(), &Value::Null, &Value::Null));
+    let fit = fit_of(&object);
+    assert_eq!(fit.recommended.is_some(), fit.posteriors() > 0);
+    let origins = |name: &str| fit.points.iter().filter(|p| format!("{:?}", p.origin).starts_with(name)).count();
+    assert!(origins("Random") > 0 && origins("Model") > 0 && origins("LatinHypercube") > 0);
+    assert_eq!(fit.placebo.len(), 8);
+    assert!(fit.noise_log_sd.is_some_and(|sd| sd > 0.0));
+    let mut points: Vec<String> = fit.points.iter().map(|p| format!("{:?}", p.point)).collect();
+    points.sort();
+    points.dedup();
+    assert_eq!(points.len(), fit.points.len(), "no point twice");
+    if let Some(confirmation) = &fit.confirmation {
+        let (low, high) = (confirmation.ratio.low, confirmation.ratio.high);
+        assert!(low <= confirmation.ratio.estimate && confirmation.ratio.estimate <= high);
+        assert_eq!(object["pairs"], confirmation.pairs.len());
+    }
+}
+
+trait Posteriors {
+    fn posteriors(&self) -> usize;
+}
+
+impl Posteriors for Fit {
+    fn posteriors(&self) -> usize {
+        self.points.iter().filter(|point| point.posterior.is_some()).count()
+    }
+}
+
+/// TUNER-12 on the way that a host goes, with a lab that is simulated: the first run beats the default, its profile
+/// is signed and in force, and the second run starts from it.
+#[test]
+fn tuner_12_a_profile_is_signed_and_is_the_next_incumbent() {
+    let root = tempfile::tempdir().expect("a folder");
+    let lab = ["--quick", "--lab", surface(), "--endpoint", "/bin/true"];
+    let (code, object, err) = run(root.path(), &[&lab[..], &["--seed", "7"]].concat());
+    assert_eq!((code, &object["outcome"]), (0, &"better".into()), "{err}");
+    assert!(err.contains("made a key for profiles"), "{err}");
+    let fit = fit_of(&object);
+    let first = profile(root.path(), &object);
+    let tuned = rtt_measure::point_of(&first.knobs);
+    assert_eq!(tuned, fit.points[fit.recommended.expect("a point")].point, "TUNER-12");
+    assert_eq!(first.rows.len(), 2, "calm and faulted");
+    assert!(first.p99_ns.tuned.high < first.p99_ns.incumbent.low);
+    let log = fs::read(object["log"].as_str().expect("a path")).expect("the log");
+    assert_eq!(first.evidence.trial_log, rtt_seal::Digest::of(&log));
+    first.accept(&first.fingerprint, first.created_unix_s, &Policy::default()).expect("in force here");
+
+    let (_, object, err) = run(root.path(), &[&lab[..], &["--seed", "8"]].concat());
+    let second = fit_of(&object);
+    assert_eq!(second.incumbent, tuned, "{err}");
+    assert!(second.incumbent_origin.starts_with("profile "), "{}", second.incumbent_origin);
+    let starts = second.points.iter().filter(|p| format!("{:?}", p.origin).contains("Start")).count();
+    assert_eq!(starts, 2, "the default is measured beside the profile in force");
+    if second.outcome != Outcome::Better {
+        assert_eq!(rtt_measure::point_of(&profile(root.path(), &object).knobs), tuned, "TUNER-12");
+    }
+
+    // A profile that does not verify is told, and the default takes its place.
+    let path = object["profile"].as_str().expect("a path");
+    let mut bytes = fs::read(path).expect("a profile");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(path, bytes).expect("written");
+    let (_, object, err) = run(root.path(), &[&lab[..], &["--seed", "9"]].concat());
+    assert_eq!(fit_of(&object).incumbent_origin, "default");
+    assert!(err.contains("is not used"), "{err}");
+}
+
+#[test]
+fn fixed_and_swept_knobs_hold_for_every_point_but_the_incumbent() {
+    let root = tempfile::tempdir().expect("a folder");
+    let words = ["--quick", "--no-faults", "--fix", "wait=spin", "--sweep", "ring=64KiB..256KiB:x2", "--seed", "3"];
+    let (_, object, err) = run(root.path(), &[&words[..], &["--lab", surface(), "--endpoint", "x"]].concat());
+    let fit = fit_of(&object);
+    assert_eq!(fit.fault_weight.to_bits(), 0.0_f64.to_bits());
+    for point in fit.points.iter().filter(|point| !format!("{:?}", point.origin).contains("Start")) {
+        assert_eq!(point.point["wait"].to_string(), "spin", "{err}");
+        assert!((65_536.0..=262_144.0).contains(&point.point["ring_bytes"].as_f64().expect("a number")));
+        assert!(!point.point.contains_key("spin_us"));
+    }
+}
+
+#[test]
+fn a_dry_run_tells_the_plan_and_leaves_nothing() {
+    let root = tempfile::tempdir().expect("a folder");
+    let words = ["tune", "--dry-run", "--lab", surface(), "--endpoint", "x", "--root"];
+    let (code, out, err) = said(tuner(&words).arg(root.path()).output().expect("it runs"));
+    assert_eq!(code, 0, "{err}");
+    for part in ["objective", "of measuring", "effects", "writes", "dry run: nothing was measured"] {
+        assert!(out.contains(part), "{part}: {out}");
+    }
+    assert_eq!(fs::read_dir(root.path().join(".rtt/runs")).map_or(0, Iterator::count), 0);
+    assert!(!root.path().join("profiles").exists());
+}
+
+/// TUNER-9: whatever was in the log when a run was killed, the resumed run asks for the same trials and ends with the
+/// same fit as a run that was never killed.
+#[test]
+fn tuner_9_a_resumed_run_ends_like_one_that_was_not_killed() {
+    let words = ["--quick", "--seed", "21", "--lab", surface(), "--endpoint", "x"];
+    let whole = tempfile::tempdir().expect("a folder");
+    let (code, object, err) = run(whole.path(), &words);
+    assert!([0, 12].contains(&code), "{err}");
+    let expected = comparable(fit_of(&object));
+    let folder = PathBuf::from(object["fit"].as_str().expect("a path")).parent().expect("a folder").to_path_buf();
+    let image = fs::read(folder.join("trials.jsonl")).expect("the log");
+    let lines: Vec<usize> = image.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(at, _)| at + 1).collect();
+    // After the header, within the design, within a point, within the search, within the pairs, one before the end; a
+    // torn line too.
+    let cuts = [1, 2, 9, 24, lines.len() - 9, lines.len() - 1].map(|line| lines[line - 1]);
+    for (index, cut) in cuts.into_iter().chain([lines[29] + 17]).enumerate() {
+        let root = tempfile::tempdir().expect("a folder");
+        let run_folder = root.path().join(".rtt/runs").join(folder.file_name().expect("a name"));
+        fs::create_dir_all(&run_folder).expect("made");
+        fs::copy(folder.join("run.json"), run_folder.join("run.json")).expect("copied");
+        fs::write(run_folder.join("trials.jsonl"), &image[..cut]).expect("written");
+        let (_, object, err) = run(root.path(), &["--lab", surface(), "--endpoint", "x", "--resume"]);
+        assert_eq!(comparable(fit_of(&object)), expected, "cut {index}: {err}");
+        let (ours, theirs) = (read_log(&run_folder.join("trials.jsonl")), read_log(&folder.join("trials.jsonl")));
+        let ids = |records: Vec<(_, Record)>| -> Vec<String> {
+            let id = |record| match record {
+                Record::Trial(trial) => Some(trial.id),
+                _ => None,
+            };
+            records.into_iter().filter_map(|(_, record)| id(record)).collect()
+        };
+        assert_eq!(ids(ours.expect("whole").records), ids(theirs.expect("whole").records), "cut {index}");
+    }
+}
+
+#[test]
+fn a_killed_run_is_resumed_by_name_and_a_finished_one_is_not() {
+    let root = tempfile::tempdir().expect("a folder");
+    // A lab that dies after a dozen answers.
+    let dying = script(root.path(), "dying.sh", &format!("head -n 13 | {} \"$@\"", surface()));
+    let dying = dying.to_str().expect("UTF-8");
+    let folder = root.path().to_str().expect("UTF-8");
+    let words = ["tune", "--quick", "--seed", "4", "--root", folder, "--endpoint", "x", "--lab", dying];
+    let (code, _, err) = said(tuner(&words).output().expect("it runs"));
+    assert!(code == 1 && err.contains("go on with `tune --resume "), "{code}: {err}");
+    let name = err.split("tune --resume ").nth(1).expect("a hint").split('`').next().expect("a name").to_owned();
+    let lab = ["--lab", surface(), "--endpoint", "x"];
+    let conflict = [&["tune", "--root", folder, "--resume", &name, "--seed", "5"], &lab[..]].concat();
+    let (code, _, err) = said(tuner(&conflict).output().expect("it runs"));
+    assert!(code == 2 && err.contains("--seed differs"), "{err}");
+    let (code, object, err) = run(root.path(), &[&["--resume", &name][..], &lab].concat());
+    assert!([0, 12].contains(&code) && object["run"] == name.as_str(), "{err}");
+    assert!(err.contains("12 trials are in its log"), "{err}");
+    let again = [&["tune", "--root", folder, "--resume", &name], &lab[..]].concat();
+    let (code, _, err) = said(tuner(&again).output().expect("it runs"));
+    assert!(code == 2 && err.contains("finished"), "{err}");
+}
+
+#[test]
+fn equal_seeds_give_equal_fits_and_others_do_not() {
+    let root = tempfile::tempdir().expect("a folder");
+    let fit = |seed: &str| comparable(fit_of(&run(root.path(), &["--quick", "--simulate", surface(), "--seed", seed]).1));
+    assert_eq!(fit("1"), fit("1"));
+    assert_ne!(fit("1").points, fit("2").points);
+}
+
+#[test]
+fn a_report_program_is_given_the_run_and_its_failure_costs_only_the_report() {
+    let root = tempfile::tempdir().expect("a folder");
+    let good = script(root.path(), "good.sh", "test -f \"$2/fit.json\" && echo page > \"$4\"");
+    let bad = script(root.path(), "bad.sh", "exit 9");
+    for (program, drawn) in [(good, true), (bad, false)] {
+        let program = program.to_str().expect("UTF-8");
+        let (code, object, err) = run(root.path(), &["--quick", "--seed", "1", "--report", program, "--simulate", surface()]);
+        assert!([0, 12].contains(&code), "{err}");
+        assert_eq!(object["report"].is_string(), drawn, "{err}");
+        assert_eq!(err.contains("no report: "), !drawn, "{err}");
+    }
+}
