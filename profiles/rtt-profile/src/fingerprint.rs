@@ -213,7 +213,8 @@ mod tests {
 
     #[test]
     fn profile_2_each_field_of_the_machine_changes_the_id_and_is_named() {
-        let changes: [(&str, fn(&mut Machine)); 13] = [
+        type Change = (&'static str, fn(&mut Machine));
+        let changes: [Change; 13] = [
             ("architecture", |m| m.architecture.push('x')),
             ("CPU vendor", |m| m.vendor.push('x')),
             ("CPU model", |m| m.model_name.push('x')),

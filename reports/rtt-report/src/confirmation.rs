@@ -107,7 +107,7 @@ fn distribution(run: &Run) -> Value {
     } else {
         "no pair of the confirmation has a settled run with a histogram"
     };
-    context! { panels => panels.into_iter().collect::<Value>(), absent => absent, unreadable => merges.unreadable }
+    context! { limited => !limit.is_empty(), panels => panels.into_iter().collect::<Value>(), absent => absent, unreadable => merges.unreadable }
 }
 
 fn regimes(confirmation: &Confirmation) -> Table {

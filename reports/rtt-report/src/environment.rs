@@ -72,13 +72,17 @@ fn noise(run: &Run) -> Vec<String> {
         if let Some(sd) = fit.noise_log_sd.filter(|sd| sd.is_finite()) {
             let spread = words::significant((sd.exp() - 1.0) * 100.0);
             let verdict = match sd {
-                sd if sd < 0.03 => "quiet: differences of a few per cent can be told",
-                sd if sd < 0.10 => "ordinary: a single run tells differences above a fifth",
-                sd if sd < 0.30 => "noisy: single runs mislead, only pairs tell",
-                _ => "very noisy: only large differences can be confirmed here",
+                sd if sd < 0.03 => "quiet",
+                sd if sd < 0.10 => "ordinary",
+                sd if sd < 0.30 => "noisy",
+                _ => "very noisy",
             };
+            // Two runs of equal knobs differ by less than this in 95 of 100 cases.
+            let apart = words::significant_digits(((1.96 * std::f64::consts::SQRT_2 * sd).exp() - 1.0) * 100.0, 2);
             let runs = fit.placebo.len();
-            said.push(format!("Duplicates of the incumbent ({runs} runs) spread by {spread}\u{202f}% (one standard deviation): {verdict}."));
+            said.push(format!(
+                "Duplicates of the incumbent ({runs} runs) spread by {spread}\u{202f}% (one standard deviation): {verdict}. Two single runs must differ by more than {apart}\u{202f}% before noise is an unlikely cause."
+            ));
         } else {
             said.push("The placebo did not run often enough to know the noise.".into());
         }

@@ -46,8 +46,10 @@ impl Cell {
         }
     }
 
-    fn value(&self) -> Value {
-        context! { text => self.text.as_str(), class => self.class, reason => self.reason.as_str() }
+    /// A dash stands where the figures of its column stand.
+    fn value(&self, column: &str) -> Value {
+        let class = if self.class == "absent" && column.starts_with('#') { "absent n" } else { self.class };
+        context! { text => self.text.as_str(), class => class, reason => self.reason.as_str() }
     }
 }
 
@@ -99,7 +101,10 @@ impl Table {
             Some(name) => context! { text => name, class => "n" },
             None => context! { text => name.as_str(), class => "" },
         });
-        let rows = self.rows.iter().map(|row| row.iter().map(Cell::value).collect::<Value>());
+        let rows = self
+            .rows
+            .iter()
+            .map(|row| row.iter().zip(&self.head).map(|(cell, column)| cell.value(column)).collect::<Value>());
         context! {
             caption => self.caption.as_str(),
             class => self.class,

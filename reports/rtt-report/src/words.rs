@@ -24,7 +24,11 @@ pub fn significant_digits(value: f64, digits: i32) -> String {
     let magnitude = value.abs().log10().floor() as i32;
     let decimals = (digits - 1 - magnitude).clamp(0, 6) as usize;
     let text = format!("{value:.decimals$}");
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').into() } else { text }
+    match text.parse::<u64>() {
+        Ok(whole) if whole >= 10_000 => count(whole),
+        _ if text.contains('.') => text.trim_end_matches('0').trim_end_matches('.').into(),
+        _ => text,
+    }
 }
 
 /// A p99 or another latency in `unit`; nanoseconds take the largest fitting unit, as `1.77 µs`.
@@ -265,6 +269,7 @@ mod tests {
             assert_eq!(latency(value, "ns").replace(THIN, " "), text);
         }
         assert_eq!(latency(36.06, "us").replace(THIN, " "), "36.1 us");
+        assert_eq!(latency(19_206.4, "us").replace(THIN, " "), "19 206 us");
     }
 
     #[test]

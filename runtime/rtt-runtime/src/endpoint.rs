@@ -15,6 +15,7 @@ use rtt_host::{Counters, allowed_cpus, pin_thread, topology};
 use rtt_measure::encode_histogram;
 use rtt_profile::{KNOB_NAMES, Knobs, Pin};
 use rtt_ring::{Consumer, Pages, Producer, RingCapacity, RingConfig, RingFds, Segment};
+use rtt_seal::in_full;
 use rtt_units::{CpuSet, Nanos};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -210,16 +211,16 @@ fn prepare(setup: Setup) -> Result<(Ready, Rings), String> {
     let mut peers = setup.peers.into_iter();
     let mut rings =
         Rings { segments: Vec::new(), reply_segments: Vec::new(), consumers: Vec::new(), replies: Vec::new() };
-    let segment = || Segment::create(&config).map_err(|error| with_source(&error));
+    let segment = || Segment::create(&config).map_err(|error| in_full(&error));
     for _ in 0..setup.rings {
         let data = segment()?;
-        let fds = data.consumer_fds().map_err(|error| with_source(&error))?;
-        rings.consumers.push(Consumer::attach(fds, peers.next().flatten()).map_err(|error| with_source(&error))?);
+        let fds = data.consumer_fds().map_err(|error| in_full(&error))?;
+        rings.consumers.push(Consumer::attach(fds, peers.next().flatten()).map_err(|error| in_full(&error))?);
         rings.segments.push(data);
         if setup.reply {
             let back = segment()?;
-            let fds = back.producer_fds().map_err(|error| with_source(&error))?;
-            rings.replies.push(Producer::attach(fds, peers.next().flatten()).map_err(|error| with_source(&error))?);
+            let fds = back.producer_fds().map_err(|error| in_full(&error))?;
+            rings.replies.push(Producer::attach(fds, peers.next().flatten()).map_err(|error| in_full(&error))?);
             rings.reply_segments.push(back);
         }
     }
@@ -247,7 +248,7 @@ fn place(knobs: &Knobs, wanted: &Configure) -> Result<(CpuSet, CpuSet), String> 
     if knobs.pin == Pin::Unpinned {
         return Ok((allowed.clone(), allowed));
     }
-    let topology = topology().map_err(|error| with_source(&error))?;
+    let topology = topology().map_err(|error| in_full(&error))?;
     let placed = topology.place(knobs.pin, &allowed, wanted.rings as usize).map_err(|error| error.to_string())?;
     Ok((placed.consumer, placed.producer))
 }
@@ -260,7 +261,7 @@ fn attach(configured: Option<&Configured>, ring: u32, side: End) -> Result<RingF
     };
     let segment = segments.get(ring as usize);
     let segment = segment.ok_or_else(|| format!("ring {ring} of {} does not exist", segments.len()))?;
-    fds(segment).map_err(|error| with_source(&error))
+    fds(segment).map_err(|error| in_full(&error))
 }
 
 fn finish(made: Configured) -> Answer {
@@ -294,10 +295,6 @@ fn finish(made: Configured) -> Answer {
 fn peer_pidfd(socket: &UnixStream) -> Option<OwnedFd> {
     let credentials = rustix::net::sockopt::socket_peercred(socket).ok()?;
     rustix::process::pidfd_open(credentials.pid, rustix::process::PidfdFlags::empty()).ok()
-}
-
-fn with_source(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
 /// Why a client could not do what it asked.

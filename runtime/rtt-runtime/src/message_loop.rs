@@ -11,6 +11,7 @@ use crate::message::Stamp;
 use crate::telemetry::SlicedHistogram;
 use rtt_profile::{Knobs, Wait};
 use rtt_ring::{Consumer, Producer, ReadError, ReserveError, WaitError, WaitOutcome, WaitStrategy, now, wait_any};
+use rtt_seal::in_full;
 use rtt_units::Nanos;
 use rustix::time::{ClockId, clock_gettime};
 use std::hint::black_box;
@@ -217,7 +218,7 @@ impl MessageLoop {
                 }
                 Err(WaitError::Closed) => return Some(LoopEnd::Closed),
                 Err(WaitError::PeerGone) => return Some(LoopEnd::PeerGone),
-                Err(error) => return Some(LoopEnd::Failed(with_sources(&error))),
+                Err(error) => return Some(LoopEnd::Failed(in_full(&error))),
             }
         }
     }
@@ -258,7 +259,7 @@ impl MessageLoop {
                 Ok(Some(len)) => len,
                 Ok(None) => break,
                 Err(error @ (ReadError::BufferTooSmall { .. } | ReadError::BrokenPeer(_))) => {
-                    return Err(format!("ring {ring}: {}", with_sources(&error)));
+                    return Err(format!("ring {ring}: {}", in_full(&error)));
                 }
             };
             self.handle(ring, len);
@@ -306,23 +307,12 @@ impl MessageLoop {
                 }
                 Err(ReserveError::Full { .. }) => {
                     let waited = reply.wait_space(len, self.wait, None);
-                    waited.map_err(|error| format!("replies of ring {ring}: {}", with_sources(&error)))?;
+                    waited.map_err(|error| format!("replies of ring {ring}: {}", in_full(&error)))?;
                 }
-                Err(error) => return Err(format!("replies of ring {ring}: {}", with_sources(&error))),
+                Err(error) => return Err(format!("replies of ring {ring}: {}", in_full(&error))),
             }
         }
     }
-}
-
-/// The error and its causes in one line.
-fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 fn thread_cpu() -> Nanos {

@@ -173,7 +173,7 @@ fn send(
 }
 
 fn lost(messages: u64, error: &dyn std::error::Error) -> GenerateError {
-    GenerateError::Endpoint { messages, reason: error.to_string() }
+    GenerateError::Endpoint { messages, reason: rtt_seal::in_full(error) }
 }
 
 /// Sends one message at a time and waits for its reply until the run's end; the round trips, timed here.

@@ -1,12 +1,13 @@
 //! Whether a run reached a steady state, and where: found in the data, never assumed.
 //!
-//! The run is cut in slices. Warm-up is the prefix (at most half of the run) whose removal leaves the mean of the log
-//! medians best known (MSER); a run that still shows a trend behind it never settled. A trend is a Mann-Kendall score
-//! beyond its 99 % point together with a drift that matters: more than a quarter of the median, first slice to last.
+//! The run is cut in slices. Warm-up ends at the first slice whose median is like those behind it; a run that shows a
+//! trend from there on, or that has not settled by its half, never settled. A trend is a Mann-Kendall score beyond its
+//! 99 % point together with a drift that matters: more than a quarter of the median, first slice to last.
+//! A stall later in the run is no warm-up and is never cut: it is what the tail is there to show.
 //!
 //! LAB-2  A latency that keeps growing never settles; a level that jumps to and fro, as on a shared host, does.
 //!
-//! Sources: White 1997, doi:10.1177/003754979706900601; Mann 1945, doi:10.2307/1907187; Sen 1968, doi:10.1080/01621459.1968.10480934.
+//! Sources: Mann 1945, doi:10.2307/1907187; Sen 1968, doi:10.1080/01621459.1968.10480934.
 
 /// Fewest slices that a verdict can rest on.
 const SLICES_MIN: usize = 8;
@@ -29,8 +30,11 @@ pub fn warm_up(medians: &[Option<u64>]) -> Result<usize, String> {
         let (found, all) = (judged.len(), medians.len());
         return Err(format!("{found} of {all} slices can be judged, expected at least {SLICES_MIN}"));
     }
-    let skipped = (0..=judged.len() / 2).min_by(|&a, &b| mser(&judged[a..]).total_cmp(&mser(&judged[b..])));
-    let rest = &judged[skipped.unwrap_or(0)..];
+    let half = judged.len() / 2;
+    let Some(skipped) = (0..=half).find(|&first| is_like(judged[first].1, &judged[first + 1..])) else {
+        return Err("the median latency was still unlike that of the rest when half of the run was over".into());
+    };
+    let rest = &judged[skipped..];
     let (score, drift) = (mann_kendall(rest), drift(rest));
     if score.abs() < SCORE_MAX || drift.abs() < DRIFT_MAX {
         return Ok(rest[0].0 as usize);
@@ -42,12 +46,12 @@ pub fn warm_up(medians: &[Option<u64>]) -> Result<usize, String> {
     ))
 }
 
-/// Squared standard error of the mean log latency.
-fn mser(points: &[(f64, f64)]) -> f64 {
-    let logs: Vec<f64> = points.iter().map(|point| point.1.max(1.0).ln()).collect();
-    let n = logs.len() as f64;
-    let mean = logs.iter().sum::<f64>() / n;
-    logs.iter().map(|log| (log - mean).powi(2)).sum::<f64>() / (n * n)
+/// Whether `ns` lies within three median deviations of the rest, or within a quarter of their median.
+fn is_like(ns: f64, rest: &[(f64, f64)]) -> bool {
+    let log = |ns: f64| ns.max(1.0).ln();
+    let center = median(rest.iter().map(|point| log(point.1)).collect());
+    let spread = median(rest.iter().map(|point| (log(point.1) - center).abs()).collect());
+    (log(ns) - center).abs() <= (3.0 * 1.4826 * spread).max(1.25_f64.ln())
 }
 
 /// Standard score of the number of rising against falling pairs; ties count for neither.
@@ -105,7 +109,13 @@ mod tests {
         let warm = |i: u64| if i < 5 { 9000 - 1500 * i } else { 1000 + (i * 7919) % 13 };
         let medians: Vec<Option<u64>> = (0..20).map(|i| Some(warm(i))).collect();
         let cut = warm_up(&medians).expect("settled");
-        assert!((1..=6).contains(&cut), "{cut} slices of warm-up");
+        assert!((4..=6).contains(&cut), "{cut} slices of warm-up");
+    }
+
+    /// The tail of a stall must not vanish with the slices before it.
+    #[test]
+    fn a_stall_in_the_middle_is_no_warm_up() {
+        check((0..20).map(|i| if (6..9).contains(&i) { 60_000_000 } else { 5000 + 100 * (i % 3) }), Ok(0));
     }
 
     #[test]

@@ -104,13 +104,7 @@ struct Broken(String);
 
 impl<E: std::error::Error> From<E> for Broken {
     fn from(error: E) -> Broken {
-        let mut text = error.to_string();
-        let mut cause = error.source();
-        while let Some(inner) = cause {
-            text = format!("{text}: {inner}");
-            cause = inner.source();
-        }
-        Broken(text)
+        Broken(rtt_seal::in_full(&error))
     }
 }
 

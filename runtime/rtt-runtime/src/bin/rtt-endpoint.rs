@@ -3,7 +3,7 @@
 use clap::Parser;
 use rtt_profile::{Acceptance, Knobs, Policy, Profile};
 use rtt_runtime::Endpoint;
-use rtt_seal::{Sealed, TrustedKeys};
+use rtt_seal::{Sealed, TrustedKeys, in_full};
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -91,12 +91,12 @@ fn listen(path: &Path) -> std::io::Result<UnixListener> {
 /// The knobs of a profile that is signed by a trusted key, for this machine, and in force.
 fn load(file: &Path, keys: &Path) -> Result<Knobs, (u8, String)> {
     let refused = |reason: String| (REFUSED, format!("profile {}: {reason}", file.display()));
-    let keys = TrustedKeys::load_dir(keys).map_err(|error| refused(error.to_string()))?;
-    let sealed = Sealed::<Profile>::load(file).map_err(|error| refused(error.to_string()))?;
-    let profile = sealed.verify(&keys).map_err(|error| refused(error.to_string()))?;
-    let here = rtt_host::fingerprint().map_err(|error| (UNFIT, error.to_string()))?;
+    let keys = TrustedKeys::load_dir(keys).map_err(|error| refused(in_full(&error)))?;
+    let sealed = Sealed::<Profile>::load(file).map_err(|error| refused(in_full(&error)))?;
+    let profile = sealed.verify(&keys).map_err(|error| refused(in_full(&error)))?;
+    let here = rtt_host::fingerprint().map_err(|error| (UNFIT, in_full(&error)))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    match profile.accept(&here, now, &Policy::default()).map_err(|error| refused(error.to_string()))? {
+    match profile.accept(&here, now, &Policy::default()).map_err(|error| refused(in_full(&error)))? {
         Acceptance::InForce => {}
         Acceptance::Stale { differences } => {
             eprintln!("rtt-endpoint: profile {} is stale: {differences}; tune again when you can", file.display());

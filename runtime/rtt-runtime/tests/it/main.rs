@@ -3,3 +3,4 @@
 mod endpoint_process;
 mod hostile_client;
 mod knobs;
+mod shipped_profile;

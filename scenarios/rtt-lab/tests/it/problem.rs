@@ -1,0 +1,100 @@
+//! The problem protocol, the log and the lock, from outside.
+
+use crate::lab_process::{Bench, request};
+use rtt_host::Ended;
+use rtt_measure::{Arm, MeasureRequest, Value, Verdict};
+use std::io::{Read, Write};
+use std::process::Stdio;
+
+#[test]
+fn the_hello_says_what_can_be_run_here() {
+    let bench = Bench::new();
+    let lab = bench.lab();
+    let names: Vec<&str> = lab.hello.scenarios.iter().map(|scenario| scenario.name.as_str()).collect();
+    for name in ["ping_pong", "steady", "poisson", "burst", "fan_in", "mixed_payload", "busy", "frugal"] {
+        assert!(names.contains(&name), "{name} is none of {names:?}");
+    }
+    assert_eq!(lab.hello.protocol, Some(1));
+    assert_eq!(lab.hello.endpoints["*"].knobs, rtt_profile::KNOB_NAMES);
+    rtt_measure::knobs_of(&lab.default_point()).expect("the default is knobs");
+}
+
+#[test]
+fn what_is_no_measurement_is_answered_and_runs_nothing() {
+    let bench = Bench::new();
+    let mut lab = bench.lab();
+    let point = lab.default_point();
+    let mut far = point.clone();
+    far.insert("batch".into(), Value::Integer(100_000));
+    let json = |request: &MeasureRequest| serde_json::to_string(request).expect("JSON");
+    for (line, part) in [
+        ("nonsense".into(), "malformed"),
+        ("{}".into(), "expected an object"),
+        (r#"{"truth": {}}"#.into(), "no truth"),
+        (json(&request("a", "no_such", &point)), "no scenario `no_such`"),
+        (json(&request("a", "steady", &far)), "1..=256"),
+        (json(&MeasureRequest { scenario: None, ..request("a", "steady", &point) }), "no scenario was named"),
+    ] {
+        lab.say(&line);
+        let answer = lab.answer();
+        assert!(answer.error.as_deref().is_some_and(|error| error.contains(part)), "{line}: {answer:?}");
+    }
+    assert!(bench.trials().is_empty());
+}
+
+/// LAB-6: a lab that was killed in the middle of a trial answers the trials before it from the log.
+#[test]
+fn a_killed_lab_is_resumed_from_its_log() {
+    let bench = Bench::new();
+    let mut lab = bench.lab();
+    let point = lab.default_point();
+    let first = lab.measure(&request("one", "ping_pong", &point));
+    lab.ask(&request("two", "ping_pong", &point));
+    lab.running_endpoint();
+    lab.child.kill().expect("killed");
+    lab.child.wait(None).expect("reaped");
+    assert_eq!(bench.trials().len(), 1);
+
+    let mut lab = bench.lab();
+    assert_eq!(lab.default_point(), point, "the default is the log's, not measured again");
+    assert_eq!(lab.measure(&request("one", "ping_pong", &point)), first, "answered from the log");
+    assert_eq!(bench.trials().len(), 1, "and not run again");
+    let changed = MeasureRequest { arm: Some(Arm::Placebo), ..request("one", "ping_pong", &point) };
+    let refused = lab.measure(&changed).error.expect("another arm under the same id");
+    assert!(refused.contains("another arm"), "{refused}");
+    let second = lab.measure(&request("two", "ping_pong", &point));
+    assert_ne!(second.verdict, Some(Verdict::Crashed), "{second:?}");
+    assert_eq!(bench.trials().len(), 2);
+}
+
+#[test]
+fn a_second_measurement_is_refused_with_the_holder_named() {
+    let bench = Bench::new();
+    let lab = bench.lab();
+    let mut second = bench.spawn().stderr(Stdio::piped()).start().expect("it starts");
+    assert_eq!(second.wait(None).expect("it ends"), Ended::Code(15));
+    let mut message = String::new();
+    second.take_stderr().expect("piped").read_to_string(&mut message).expect("text");
+    assert!(message.contains(&lab.child.pid().to_string()), "{message}");
+}
+
+#[test]
+fn a_log_of_other_inputs_or_with_damage_is_refused() {
+    let bench = Bench::new();
+    drop(bench.lab());
+    let refused = |code: i32, part: &str| {
+        let mut lab = bench.spawn().stderr(Stdio::piped()).start().expect("it starts");
+        assert_eq!(lab.wait(None).expect("it ends"), Ended::Code(code));
+        let mut message = String::new();
+        lab.take_stderr().expect("piped").read_to_string(&mut message).expect("text");
+        assert!(message.contains(part), "{message}");
+    };
+    let log = std::fs::read(bench.log()).expect("the log");
+    let mut damaged = log.clone();
+    damaged[log.len() / 2] ^= 1;
+    std::fs::write(bench.log(), damaged).expect("written");
+    refused(1, "line 1 is damaged");
+    let mut foreign = std::fs::File::create(bench.log()).expect("a file");
+    foreign.write_all(b"{}\n").expect("written");
+    refused(1, "line 1 is damaged");
+}
