@@ -2,7 +2,7 @@
 
 use crate::endpoint_process::plain;
 use rtt_host::{Child, Ended, Spawn};
-use rtt_profile::{Evidence, Interval, Knobs, Outcome, P99, Profile, Verdict};
+use rtt_profile::{Condition, Evidence, Interval, Knobs, Outcome, P99, Profile, ScenarioDigest, ScenarioRow, Verdict};
 use rtt_runtime::control::Configure;
 use rtt_runtime::{Client, ClientError};
 use rtt_seal::{Digest, Document, Role, Sealed, SigningKey};
@@ -40,8 +40,18 @@ impl Host {
             p99_ns: P99 { incumbent: interval, tuned: interval },
             pairs: 20,
             objective: "p99 of steady".into(),
-            rows: Vec::new(),
-            evidence: Evidence { scenarios: Vec::new(), trial_log: Digest::of(b"log"), fits: Digest::of(b"fit"), seed: 1 },
+            rows: vec![ScenarioRow {
+                scenario: "steady".into(),
+                condition: Condition::Calm,
+                incumbent_p99_ns: interval,
+                tuned_p99_ns: interval,
+            }],
+            evidence: Evidence {
+                scenarios: vec![ScenarioDigest { name: "steady".into(), digest: Digest::of(b"steady") }],
+                trial_log: Digest::of(b"log"),
+                fits: vec![Digest::of(b"fit")],
+                seed: 1,
+            },
             build: "test".into(),
             created_unix_s: now - 10,
             expires_unix_s: now + 3600,
