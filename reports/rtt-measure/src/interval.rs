@@ -52,7 +52,8 @@ fn expanded_tail(count: usize) -> f64 {
     // Student's 97.5 % point by the Cornish-Fisher series around the normal's; good to 1 % from 3 degrees on, and
     // below that the bootstrap of two or three runs is coarser than the error.
     let z = 1.959_963_985_f64;
-    let student = z + (z.powi(3) + z) / (4.0 * freedom)
+    let student = z
+        + (z.powi(3) + z) / (4.0 * freedom)
         + (5.0 * z.powi(5) + 16.0 * z.powi(3) + 3.0 * z) / (96.0 * freedom * freedom);
     let wanted = student * (count as f64 / freedom).sqrt();
     normal_tail(wanted)
@@ -63,9 +64,8 @@ fn expanded_tail(count: usize) -> f64 {
 /// Source: Abramowitz and Stegun 1964, 26.2.17.
 fn normal_tail(z: f64) -> f64 {
     let t = 1.0 / (1.0 + 0.231_641_9 * z);
-    let series = t
-        * (0.319_381_530
-            + t * (-0.356_563_782 + t * (1.781_477_937 + t * (-1.821_255_978 + t * 1.330_274_429))));
+    let series =
+        t * (0.319_381_530 + t * (-0.356_563_782 + t * (1.781_477_937 + t * (-1.821_255_978 + t * 1.330_274_429))));
     series * (-0.5 * z * z).exp() / std::f64::consts::TAU.sqrt()
 }
 

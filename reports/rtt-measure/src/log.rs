@@ -89,8 +89,7 @@ fn scan(path: &Path, bytes: &[u8]) -> Result<Opened, LogError> {
     let mut records = Vec::new();
     for (index, line) in bytes[..whole_bytes].split_inclusive(|&b| b == b'\n').enumerate() {
         let line = &line[..line.len() - 1];
-        let damaged =
-            |reason: String| LogError::Damaged { path: path.to_path_buf(), line: index + 1, reason };
+        let damaged = |reason: String| LogError::Damaged { path: path.to_path_buf(), line: index + 1, reason };
         let parsed: Line = serde_json::from_slice(line).map_err(|e| damaged(e.to_string()))?;
         if parsed.parent != tip {
             return Err(damaged("it does not follow the line before it".into()));
@@ -110,8 +109,7 @@ fn scan(path: &Path, bytes: &[u8]) -> Result<Opened, LogError> {
 /// # Errors
 /// [`LogError::Io`], [`LogError::Damaged`].
 pub fn read_log(path: &Path) -> Result<Opened, LogError> {
-    let bytes =
-        std::fs::read(path).map_err(|source| LogError::Io { path: path.into(), doing: "reading", source })?;
+    let bytes = std::fs::read(path).map_err(|source| LogError::Io { path: path.into(), doing: "reading", source })?;
     scan(path, &bytes)
 }
 
@@ -169,6 +167,7 @@ impl LogWriter {
         let mut bytes = serde_json::to_vec(&line).expect("a line is JSON");
         let digest = Digest::of(&bytes);
         bytes.push(b'\n');
+        // LOG-1: nothing is acknowledged before it is on the disk.
         let written = self.file.write_all(&bytes).and_then(|()| self.file.sync_data());
         if let Err(source) = written {
             self.poisoned = true;

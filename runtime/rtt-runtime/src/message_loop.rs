@@ -249,7 +249,7 @@ impl MessageLoop {
         }
     }
 
-    /// Handles at most a batch of `ring` and gives its room back; how many there were.
+    /// ENDPOINT-3: handles at most a batch of `ring`, in its order, and gives the room back after that; how many there were.
     fn handle_batch(&mut self, ring: usize) -> Result<u32, String> {
         let depth = self.consumers[ring].depth_bytes().0;
         let mut handled = 0;

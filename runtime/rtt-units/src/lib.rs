@@ -97,7 +97,7 @@ fn parse_scaled(text: &str, grammar: &Grammar) -> Result<u64, ParseError> {
     u64::try_from(scaled + (part + divisor / 2) / divisor).map_err(|_| range())
 }
 
-/// Writes `value` in the largest unit that it reaches, with up to three decimals and exact where possible.
+/// UNITS-1: writes `value` in the largest unit that it reaches, with up to three decimals and exact where possible.
 fn format_scaled(value: u64, units: &[Unit], f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
     let &(suffix, scale) =
         units.iter().rev().find(|(_, scale)| value >= *scale).unwrap_or(units.first().expect("a quantity has a unit"));

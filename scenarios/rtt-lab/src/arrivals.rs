@@ -33,7 +33,7 @@ struct RingArrivals {
 }
 
 impl Arrivals {
-    /// Arrivals of `workload` at `rate` over all rings; `None` sends as fast as the rings take it.
+    /// LAB-1: arrivals of `workload` at `rate` over all rings, drawn from `seed` alone; `None` sends as fast as the rings take it.
     pub fn new(workload: &Workload, rate: Option<Rate>, seed: u64) -> Arrivals {
         let rings = u64::from(workload.producers);
         let gap_ns = rate.map_or(0.0, |rate| rate.interval_ns() * rings as f64);

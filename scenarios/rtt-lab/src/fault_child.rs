@@ -3,12 +3,12 @@
 //! An order is the length of the strike in nanoseconds. The process was started, placed and confined before the run,
 //! so that nothing but the strike happens in it; it dies with the lab.
 
+use crate::control::Proof;
 use rtt_ring::{Consumer, Pages, Producer, RingCapacity, RingConfig, Segment, now};
 use rtt_scenario::FaultKind;
 use rtt_units::Nanos;
 use rustix::fs::{Advice, CWD, Mode, OFlags, fadvise, openat};
 use rustix::time::{ClockId, clock_gettime};
-use serde::{Deserialize, Serialize};
 use std::io::{BufRead, Read, Seek, Write};
 use std::path::Path;
 
@@ -18,22 +18,6 @@ const MEMORY_BYTES: usize = 64 << 20;
 const FILE_BYTES: usize = 16 << 20;
 /// Records of one burst between the neighbour's two ends.
 const BURST_RECORDS: u32 = 256;
-
-/// What a fault did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Proof {
-    /// When it began, `CLOCK_MONOTONIC`.
-    pub began_ns: u64,
-    /// When it ended.
-    pub ended_ns: u64,
-    /// CPU time that it took, nanoseconds.
-    pub cpu_ns: u64,
-    /// How much it did.
-    pub amount: u64,
-    /// Of what.
-    pub unit: String,
-}
 
 /// Serves orders until standard input ends. `folder` is where the page-cache fault has its nameless file.
 ///

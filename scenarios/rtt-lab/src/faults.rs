@@ -7,7 +7,7 @@
 //! CHAOS-1  Equal plan, seed and length give equal strikes, whatever the knobs: all arms face the same faults.
 //! CHAOS-2  A strike without proof makes the trial void; it is never taken for calm.
 
-use crate::fault_child::Proof;
+use crate::control::Proof;
 use rtt_host::{Child, Spawn};
 use rtt_measure::StrikeProof;
 use rtt_ring::now;
@@ -54,6 +54,7 @@ impl Strikers {
     /// Carries out `schedule` for a run that began at `start`; what came of each strike.
     pub fn strike(&mut self, schedule: &FaultSchedule, start: Nanos, endpoint: &Child) -> Vec<StrikeProof> {
         let mut proofs = Vec::new();
+        // CHAOS-1: the schedule alone says when; nothing here looks at the knobs.
         for strike in &schedule.strikes {
             std::thread::sleep(start.saturating_add(strike.at).since(now()).as_duration());
             let struck = match self.by_kind.get_mut(&strike.kind) {

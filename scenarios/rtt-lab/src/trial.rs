@@ -271,13 +271,13 @@ fn merged(slices: &[Histogram<u64>]) -> Histogram<u64> {
     whole
 }
 
-/// Slices that a strike, or the slice after it, falls into: they are not judged for steadiness.
+/// Slices that a strike falls into: they are not judged for steadiness.
 fn struck_slices(strikes: &[StrikeProof], length: Nanos) -> [bool; SLICES] {
     let slice = (length.0 / SLICES as u64).max(1);
     let mut struck = [false; SLICES];
     for strike in strikes {
         let from = strike.struck_at_ns.unwrap_or(strike.at_ns) / slice;
-        let to = strike.ended_at_ns.unwrap_or(strike.at_ns + strike.duration_ns) / slice + 1;
+        let to = strike.ended_at_ns.unwrap_or(strike.at_ns + strike.duration_ns) / slice;
         for index in from..=to.min(SLICES as u64 - 1) {
             if let Some(slot) = struck.get_mut(index as usize) {
                 *slot = true;

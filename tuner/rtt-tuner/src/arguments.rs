@@ -117,9 +117,11 @@ pub(crate) fn reordered(words: Vec<String>) -> Vec<String> {
     let tune = tune.find_subcommand("tune").expect("there is a tune");
     let ours = |word: &String| {
         let name = word.split('=').next().unwrap_or(word);
-        name == "--help" || name == "-h" || tune.get_arguments().any(|known| {
-            known.get_long().is_some_and(|long| name.strip_prefix("--") == Some(long))
-        })
+        name == "--help"
+            || name == "-h"
+            || tune
+                .get_arguments()
+                .any(|known| known.get_long().is_some_and(|long| name.strip_prefix("--") == Some(long)))
     };
     if words.get(1).map(String::as_str) != Some("tune") {
         return words;
@@ -151,7 +153,11 @@ mod tests {
         let words = format!("rtt-tuner {line}").split(' ').map(str::to_owned).collect();
         let parsed = Arguments::try_parse_from(reordered(words)).unwrap_or_else(|error| panic!("{line}: {error}"));
         let Subject::Tune(tune) = parsed.command else { panic!("{line}: no tune") };
-        assert_eq!((tune.simulate.iter().map(String::as_str).collect::<Vec<_>>().as_slice(), tune.json), (simulate, json), "{line}");
+        assert_eq!(
+            (tune.simulate.iter().map(String::as_str).collect::<Vec<_>>().as_slice(), tune.json),
+            (simulate, json),
+            "{line}"
+        );
     }
 
     #[test]

@@ -70,8 +70,9 @@ impl Surface for Bench<'_> {
 
 /// Index of what is recommended among what was told: the model's pick, else the lowest feasible observation.
 fn recommended(space: &Space, limits: &[Constraint], told: &[Told], by_model: bool) -> Option<usize> {
-    if by_model && let Some(model) = Model::fit(space, limits, told, &mut Warm::default())
-        && let Some(index) = model.recommend()
+    if by_model
+        && let Some(model) = Model::fit(space, limits, told, &mut Warm::default())
+        && let Some(index) = model.recommend(|_| true)
     {
         return Some(index);
     }
@@ -87,7 +88,10 @@ fn regret(program: &[String], solver: &str, evals: usize, seed: u64) -> Result<(
     let mut problem = Problem::start(command)?;
     let hello = problem.hello().clone();
     let optimum = hello.optimum.filter(|optimum| *optimum > 0.0).ok_or_else(|| {
-        Stop::usage(format!("bench: problem {} names no optimum, so its regret is unknown; tune it instead", hello.name))
+        Stop::usage(format!(
+            "bench: problem {} names no optimum, so its regret is unknown; tune it instead",
+            hello.name
+        ))
     })?;
     let space = Space::new(hello.axes.clone()).map_err(|error| Stop::unexpected(&error))?;
     problem.begin(seed)?;
@@ -156,11 +160,15 @@ fn run_all(program: &[String], arguments: &BenchArguments) -> Result<Vec<Row>, S
         return Err(stop);
     }
     let found = found.into_inner().expect("no panic holds it");
-    Ok(cells.iter().zip(found).map(|(&(solver, evals), mut results)| {
-        results.sort_by_key(|(seed, _)| *seed);
-        let problem = results[0].1.0.clone();
-        row(problem, solver, evals, results.into_iter().map(|(_, (_, regret))| regret).collect())
-    }).collect())
+    Ok(cells
+        .iter()
+        .zip(found)
+        .map(|(&(solver, evals), mut results)| {
+            results.sort_by_key(|(seed, _)| *seed);
+            let problem = results[0].1.0.clone();
+            row(problem, solver, evals, results.into_iter().map(|(_, (_, regret))| regret).collect())
+        })
+        .collect())
 }
 
 /// The program that is measured where none is named: RTT-SYN-1 beside this executable.
@@ -168,7 +176,8 @@ fn beside() -> Result<Vec<String>, Stop> {
     let here = std::env::current_exe().map_err(|error| Stop::unexpected(&error))?;
     let path = here.with_file_name("rtt-syn-1");
     if !path.exists() {
-        let message = format!("bench: {} is not there; build it with `cargo build --release -p rtt-tuner`", path.display());
+        let message =
+            format!("bench: {} is not there; build it with `cargo build --release -p rtt-tuner`", path.display());
         return Err(Stop::new(Exit::Unexpected, message));
     }
     Ok(vec![path.to_string_lossy().into_owned()])

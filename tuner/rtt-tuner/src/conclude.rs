@@ -49,11 +49,13 @@ pub(crate) fn look(session: &Session<'_>, nanos: bool) -> Searched {
     }));
     let model = Model::fit(session.space, limits, &told, &mut Warm::default());
     let cost = |index: usize| told[index].log_objective.unwrap_or(f64::INFINITY);
+    // After `--fix` the default and the presets may lie outside what was asked for; the incumbent competes anyhow.
+    let eligible = |index: usize| index == 0 || index >= points.len() || session.space.drawable(&points[index].site);
     let lowest = (0..points.len())
-        .filter(|&index| told[index].feasible(limits))
+        .filter(|&index| told[index].feasible(limits) && eligible(index))
         .min_by(|&a, &b| cost(a).total_cmp(&cost(b)));
     let recommended = match &model {
-        Some(model) => model.recommend().map(|index| if index < points.len() { index } else { 0 }),
+        Some(model) => model.recommend(eligible).map(|index| if index < points.len() { index } else { 0 }),
         None => lowest,
     };
     let logs: Vec<f64> = placebo.iter().chain([&points[0].found]).filter_map(|found| found.log_objective).collect();
@@ -87,12 +89,13 @@ pub(crate) fn look(session: &Session<'_>, nanos: bool) -> Searched {
 
 fn effects(space: &Space, model: &Model<'_>, best: &Measured) -> Vec<KnobEffect> {
     let steps = space.steps(&best.site).into_iter();
-    steps.map(|(axis, site)| {
-        let axis = &space.full()[axis].name;
-        let value = space.point(&site).get(axis).map(ToString::to_string).unwrap_or_default();
-        KnobEffect { axis: axis.clone(), value, ratio: model.ratio(&site, &best.site) }
-    })
-    .collect()
+    steps
+        .map(|(axis, site)| {
+            let axis = &space.full()[axis].name;
+            let value = space.point(&site).get(axis).map(ToString::to_string).unwrap_or_default();
+            KnobEffect { axis: axis.clone(), value, ratio: model.ratio(&site, &best.site) }
+        })
+        .collect()
 }
 
 /// Says so when a preset or random search does as well as the model's pick.
@@ -168,7 +171,10 @@ pub(crate) fn outcome(searched: &Searched, confirmed: Option<&Confirmed>, limits
         return if same {
             (Outcome::NoBetter, "no better: the incumbent is what the search recommends".into())
         } else {
-            (Outcome::Undecided, "undecided: no time was left to confirm the recommended point; the incumbent stays".into())
+            (
+                Outcome::Undecided,
+                "undecided: no time was left to confirm the recommended point; the incumbent stays".into(),
+            )
         };
     };
     let (pairs, percent) = (confirmed.pairs, 100.0 * TOLERANCE);
@@ -177,12 +183,15 @@ pub(crate) fn outcome(searched: &Searched, confirmed: Option<&Confirmed>, limits
     let limits = limits.join(", ");
     if some(confirmed.crashed[0]) && !some(confirmed.crashed[1]) {
         let count = confirmed.crashed[0];
-        let text = format!("no better: the recommended point crashed in {count} of {pairs} pairs, so the incumbent stays");
+        let text =
+            format!("no better: the recommended point crashed in {count} of {pairs} pairs, so the incumbent stays");
         return (Outcome::NoBetter, text);
     }
     if some(confirmed.broke[0]) && !many(confirmed.broke[1]) {
         let count = confirmed.broke[0];
-        let text = format!("no better: the recommended point broke a constraint ({limits}) in {count} of {pairs} pairs, so the incumbent stays");
+        let text = format!(
+            "no better: the recommended point broke a constraint ({limits}) in {count} of {pairs} pairs, so the incumbent stays"
+        );
         return (Outcome::NoBetter, text);
     }
     let change = confirmed.record.as_ref().map_or(0.0, |record| 100.0 * (record.ratio.estimate - 1.0));
@@ -200,7 +209,9 @@ pub(crate) fn outcome(searched: &Searched, confirmed: Option<&Confirmed>, limits
         ),
         (Decision::Undecided, _) => (
             Outcome::Undecided,
-            format!("undecided: {pairs} pairs were too few for the noise (p99 {change:+.1} % so far); the incumbent stays"),
+            format!(
+                "undecided: {pairs} pairs were too few for the noise (p99 {change:+.1} % so far); the incumbent stays"
+            ),
         ),
     }
 }
@@ -234,7 +245,8 @@ pub(crate) fn fit(
     solver: &str,
 ) -> Fit {
     let plan = &begun.plan;
-    let limits: Vec<String> = hello.constraints.iter().map(|limit| format!("{} <= {}", limit.name, limit.max)).collect();
+    let limits: Vec<String> =
+        hello.constraints.iter().map(|limit| format!("{} <= {}", limit.name, limit.max)).collect();
     let (outcome, sentence) = outcome(&searched, confirmed.as_ref(), &limits);
     notes.extend(searched.notes.iter().cloned());
     let placebo = searched.placebo.iter().flat_map(|found| &found.runs).map(|run| run.id.clone()).collect();

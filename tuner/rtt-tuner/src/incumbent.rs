@@ -26,19 +26,27 @@ pub(crate) fn keys_path(root: &Path) -> PathBuf {
 }
 
 /// The point of the profile in force, with a note where its conditions changed.
-fn in_force(root: &Path, here: &Fingerprint, space: &Space, now_unix_s: u64) -> Result<(Point, Option<String>), String> {
+fn in_force(
+    root: &Path,
+    here: &Fingerprint,
+    space: &Space,
+    now_unix_s: u64,
+) -> Result<(Point, Option<String>), String> {
     let sealed = Sealed::<Profile>::load(&profile_path(root, here)).map_err(|error| with_causes(&error))?;
     let keys = TrustedKeys::load_dir(&keys_path(root)).map_err(|error| with_causes(&error))?;
     let profile = sealed.verify(&keys).map_err(|error| with_causes(&error))?;
     let accepted = profile.accept(here, now_unix_s, &Policy::default()).map_err(|error| with_causes(&error))?;
     let point = point_of(&profile.knobs);
     space.site(&point).map_err(|error| format!("this host cannot honour it now: {error}"))?;
-    Ok((point, match accepted {
-        Acceptance::InForce => None,
-        Acceptance::Stale { differences } => {
-            Some(format!("the profile in force was tuned under other conditions ({differences}); it is the incumbent all the same"))
-        }
-    }))
+    Ok((
+        point,
+        match accepted {
+            Acceptance::InForce => None,
+            Acceptance::Stale { differences } => Some(format!(
+                "the profile in force was tuned under other conditions ({differences}); it is the incumbent all the same"
+            )),
+        },
+    ))
 }
 
 /// Finds the incumbent of the problem of `hello`; `root` is the checkout.
@@ -56,7 +64,10 @@ pub(crate) fn incumbent(root: &Path, hello: &Hello, space: &Space, now_unix_s: u
                     return Ok(Incumbent { point, origin: format!("profile {}", here.machine.id()), notes });
                 }
                 Err(reason) => {
-                    notes.push(format!("the profile {} is not used: {reason}; the incumbent is the default", path.display()));
+                    notes.push(format!(
+                        "the profile {} is not used: {reason}; the incumbent is the default",
+                        path.display()
+                    ));
                 }
             }
         }

@@ -35,10 +35,11 @@ use clap::Parser;
 /// Runs the command line of this process and returns its exit code.
 pub fn run() -> u8 {
     let arguments = Arguments::parse_from(arguments::reordered(std::env::args().collect()));
-    let ended = interrupt::watch().map_err(|error| exit::Stop::unexpected(&error)).and_then(|()| match arguments.command {
-        Subject::Tune(options) => tune::tune(&options),
-        Subject::Bench(options) => bench::bench(&options),
-    });
+    let ended =
+        interrupt::watch().map_err(|error| exit::Stop::unexpected(&error)).and_then(|()| match arguments.command {
+            Subject::Tune(options) => tune::tune(&options),
+            Subject::Bench(options) => bench::bench(&options),
+        });
     match ended {
         Ok(exit) => exit.code(),
         Err(stop) => {

@@ -97,7 +97,13 @@ impl Seen {
                 let floor = 0.01 * limit;
                 ((value + floor) / (limit + floor)).ln().clamp(-3.0, 3.0)
             }
-            Seen::Either => if value > limit { 1.0 } else { -1.0 },
+            Seen::Either => {
+                if value > limit {
+                    1.0
+                } else {
+                    -1.0
+                }
+            }
             Seen::Distance(unit) => (value - limit) / unit,
         }
     }
@@ -110,8 +116,8 @@ fn normal_density(z: f64) -> f64 {
 /// Share of a standard normal variable below `z`. Source: Abramowitz and Stegun 1964, 26.2.17; error below 1e-7.
 pub(crate) fn normal_below(z: f64) -> f64 {
     let t = 1.0 / (1.0 + 0.231_641_9 * z.abs());
-    let series = t
-        * (0.319_381_530 + t * (-0.356_563_782 + t * (1.781_477_937 + t * (-1.821_255_978 + t * 1.330_274_429))));
+    let series =
+        t * (0.319_381_530 + t * (-0.356_563_782 + t * (1.781_477_937 + t * (-1.821_255_978 + t * 1.330_274_429))));
     let tail = series * normal_density(z);
     if z > 0.0 { 1.0 - tail } else { tail }
 }
@@ -129,7 +135,7 @@ fn log_expected_improvement(mean: f64, sd: f64, best: f64) -> f64 {
 impl<'a> Model<'a> {
     /// Fits to what was told; `None` while fewer than two sites gave a result.
     pub(crate) fn fit(space: &'a Space, limits: &[Constraint], told: &[Told], warm: &mut Warm) -> Option<Model<'a>> {
-        let afresh = warm.fits % AFRESH == 0;
+        let afresh = warm.fits.is_multiple_of(AFRESH);
         warm.fits += 1;
         warm.constraints.resize(limits.len() + 1, None);
         let looks = if afresh { LOOKS.0 } else { LOOKS.1 };
@@ -189,6 +195,8 @@ impl<'a> Model<'a> {
         (mean, sd, self.constraints.iter().map(kept).product())
     }
 
+    #[cfg(test)]
+    pub(crate) fn debug_parameters(&self) -> Vec<f64> { let mut p = self.objective.parameters().clone(); p.push(self.objective.noise_sd()); p }
     /// Whether what was told at `index` is believed feasible with 95 %.
     pub(crate) fn feasible(&self, index: usize) -> bool {
         self.evaluated[index].feasible >= FEASIBLE
@@ -206,9 +214,10 @@ impl<'a> Model<'a> {
         Interval { estimate: step.exp(), low: (step - Z95 * sd).exp(), high: (step + Z95 * sd).exp() }
     }
 
-    /// TUNER-4: index of the recommended site in what was told; `None` when none is believed feasible.
-    pub(crate) fn recommend(&self) -> Option<usize> {
-        let feasible = self.evaluated.iter().filter(|site| site.feasible >= FEASIBLE);
+    /// TUNER-4: index of the recommended site in what was told, among those that `eligible` takes; `None` when none is
+    /// believed feasible.
+    pub(crate) fn recommend(&self, eligible: impl Fn(usize) -> bool) -> Option<usize> {
+        let feasible = self.evaluated.iter().filter(|site| site.feasible >= FEASIBLE && eligible(site.index));
         feasible.min_by(|a, b| a.mean.total_cmp(&b.mean)).map(|site| site.index)
     }
 
@@ -289,9 +298,9 @@ mod tests {
         let space = mixed();
         let told = told(&space, 30, 0.05);
         let free = Model::fit(&space, &[], &told, &mut Warm::default()).expect("a model");
-        assert!(told[free.recommend().expect("a point")].site[2] < 0.5, "spin is best without the limit");
+        assert!(told[free.recommend(|_| true).expect("a point")].site[2] < 0.5, "spin is best without the limit");
         let bound = Model::fit(&space, &limits(), &told, &mut Warm::default()).expect("a model");
-        assert!(told[bound.recommend().expect("a point")].site[2] > 0.5, "spin breaks the limit");
+        assert!(told[bound.recommend(|_| true).expect("a point")].site[2] > 0.5, "spin breaks the limit");
         let (site, _) = bound.propose(&mut SplitMix64::new(1), false).expect("a proposal");
         assert!(site[2] > 0.5, "{site:?}");
     }
@@ -304,7 +313,7 @@ mod tests {
         let slow = told.iter().position(|t| t.site[2] > 0.5 && t.site[4] < -0.5).expect("a slow one");
         told[slow].log_objective = Some(2.0);
         let model = Model::fit(&space, &[], &told, &mut Warm::default()).expect("a model");
-        assert_ne!(model.recommend(), Some(slow));
+        assert_ne!(model.recommend(|_| true), Some(slow));
     }
 
     #[test]
@@ -313,7 +322,7 @@ mod tests {
         let mut told = told(&space, 12, 0.05);
         told.iter_mut().filter(|t| t.site[2] < 0.5).for_each(|t| t.log_objective = None);
         let model = Model::fit(&space, &[], &told, &mut Warm::default()).expect("a model");
-        assert!(told[model.recommend().expect("a point")].log_objective.is_some());
+        assert!(told[model.recommend(|_| true).expect("a point")].log_objective.is_some());
         let (site, _) = model.propose(&mut SplitMix64::new(2), true).expect("a proposal");
         assert!(told.iter().all(|t| Space::key(&t.site) != Space::key(&site)));
     }

@@ -24,7 +24,7 @@ pub(crate) enum NarrowError {
         expected: &'static str,
     },
     /// There is no such axis.
-    #[error("{option} `{text}`: no knob `{name}`{near}; knobs here: {known}")]
+    #[error("{option} `{text}`: no knob `{name}`{hint}")]
     Unknown {
         /// `--fix` or `--sweep`.
         option: &'static str,
@@ -32,13 +32,11 @@ pub(crate) enum NarrowError {
         text: String,
         /// The name in it.
         name: String,
-        /// `; did you mean ...?`, or nothing.
-        near: String,
-        /// The names that there are.
-        known: String,
+        /// A near name, and those that there are.
+        hint: String,
     },
     /// A value is none of the axis.
-    #[error("{option} `{text}`: `{value}` is no value of {axis}{near}; expected {expected}")]
+    #[error("{option} `{text}`: `{value}` is no value of {axis}{hint}")]
     Value {
         /// `--fix` or `--sweep`.
         option: &'static str,
@@ -48,10 +46,8 @@ pub(crate) enum NarrowError {
         value: String,
         /// The axis.
         axis: String,
-        /// `; did you mean ...?`, or nothing.
-        near: String,
-        /// What the axis takes.
-        expected: String,
+        /// A near name, and what the axis takes.
+        hint: String,
     },
 }
 
@@ -69,7 +65,9 @@ pub(crate) fn near_name<'a>(name: &str, names: impl IntoIterator<Item = &'a str>
         }
         row[other.len()]
     };
-    let close = |other: &&str| distance(other) <= 1 + other.len().min(name.len()) / 4 || (name.len() > 2 && other.starts_with(name));
+    let close = |other: &&str| {
+        distance(other) <= 1 + other.len().min(name.len()) / 4 || (name.len() > 2 && other.starts_with(name))
+    };
     names.into_iter().filter(close).min_by_key(|other| distance(other))
 }
 
@@ -101,8 +99,13 @@ struct Given<'a> {
 
 impl<'a> Given<'a> {
     fn parse(space: &Space, option: &'static str, text: &'a str) -> Result<Given<'a>, NarrowError> {
-        let form = if option == "--fix" { "KNOB=VALUE, such as wait=spin" } else { "KNOB=FROM..TO, KNOB=FROM..TO:xN, KNOB=FROM..TO:+N or KNOB=A,B,C" };
-        let (name, rest) = text.split_once('=').ok_or(NarrowError::Form { option, text: text.into(), expected: form })?;
+        let form = if option == "--fix" {
+            "KNOB=VALUE, such as wait=spin"
+        } else {
+            "KNOB=FROM..TO, KNOB=FROM..TO:xN, KNOB=FROM..TO:+N or KNOB=A,B,C"
+        };
+        let (name, rest) =
+            text.split_once('=').ok_or(NarrowError::Form { option, text: text.into(), expected: form })?;
         let (name, rest) = (name.trim(), rest.trim());
         let names = || space.axes().iter().map(|axis| axis.name.as_str());
         let exact = names().position(|known| known == name);
@@ -112,8 +115,11 @@ impl<'a> Given<'a> {
                 option,
                 text: text.into(),
                 name: name.into(),
-                near: did_you_mean(near_name(name, all)),
-                known: names().collect::<Vec<_>>().join(", "),
+                hint: format!(
+                    "{}; knobs here: {}",
+                    did_you_mean(near_name(name, all)),
+                    names().collect::<Vec<_>>().join(", ")
+                ),
             }
         })?;
         Ok(Given { option, text, index: found, rest })
@@ -126,8 +132,11 @@ impl<'a> Given<'a> {
             text: self.text.into(),
             value: value.into(),
             axis: axis.name.clone(),
-            near: did_you_mean(near_name(value, classes.iter().map(String::as_str))),
-            expected: expected(axis),
+            hint: format!(
+                "{}; expected {}",
+                did_you_mean(near_name(value, classes.iter().map(String::as_str))),
+                expected(axis)
+            ),
         }
     }
 
@@ -179,7 +188,8 @@ impl<'a> Given<'a> {
         let mut values = Vec::new();
         let mut number = from;
         while number <= to * (1.0 + 1e-12) {
-            let value = if axis.kind == Kind::Integer { Value::Integer(number.round() as i64) } else { Value::Real(number) };
+            let value =
+                if axis.kind == Kind::Integer { Value::Integer(number.round() as i64) } else { Value::Real(number) };
             let legal = axis.values.is_empty() || axis.values.contains(&value);
             if !legal {
                 return Err(self.refuse(axis, &value.to_string()));

@@ -108,8 +108,8 @@ impl Plan {
     /// Cuts the numbers down to what the budget holds.
     fn fit_in(&mut self, quick: bool, presets: usize) -> Result<(), Stop> {
         let others = 2 + self.placebo + if self.presets { presets } else { 0 };
-        if self.point_ms > 0 {
-            let affordable = (self.budget_ms / self.point_ms) as usize;
+        if let Some(affordable) = self.budget_ms.checked_div(self.point_ms) {
+            let affordable = affordable as usize;
             let search = if quick {
                 affordable.saturating_sub(others + 16) // Eight pairs at least: what a clear case takes.
             } else {
@@ -141,18 +141,23 @@ impl Plan {
         if self.scenarios.is_empty() {
             return Ok(vec![Condition { scenario: None, faults: None, weight: 1.0, share: 1.0 }]);
         }
-        let plan = match &self.faults {
-            None => None,
-            Some(name) => {
-                let found = hello.faults.iter().find(|plan| &plan.name == name);
-                Some(found.ok_or_else(|| Stop::usage(format!("the fault plan `{name}` of this run is no longer there")))?)
-            }
-        };
+        let plan =
+            match &self.faults {
+                None => None,
+                Some(name) => {
+                    let found = hello.faults.iter().find(|plan| &plan.name == name);
+                    Some(found.ok_or_else(|| {
+                        Stop::usage(format!("the fault plan `{name}` of this run is no longer there"))
+                    })?)
+                }
+            };
         let mut conditions = Vec::new();
         for (scenario, &share) in self.scenarios.iter().zip(&self.shares) {
             if !hello.scenarios.contains(scenario) {
                 let name = &scenario.name;
-                return Err(Stop::usage(format!("scenario `{name}` of this run has changed or is gone; start a new run")));
+                return Err(Stop::usage(format!(
+                    "scenario `{name}` of this run has changed or is gone; start a new run"
+                )));
             }
             let calm = Condition { scenario: Some(scenario.name.clone()), faults: None, weight: 1.0, share };
             conditions.push(calm.clone());
@@ -222,7 +227,10 @@ fn choose(hello: &Hello, wishes: &Wishes) -> Result<Vec<ScenarioRef>, Stop> {
             let names: Vec<&str> = hello.scenarios.iter().map(|scenario| scenario.name.as_str()).collect();
             let near = near_name(name, names.iter().copied());
             let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-            return Err(Stop::usage(format!("--scenario {name}: there is none of this name{near}; there are {}", names.join(", "))));
+            return Err(Stop::usage(format!(
+                "--scenario {name}: there is none of this name{near}; there are {}",
+                names.join(", ")
+            )));
         };
         if !chosen.contains(scenario) {
             chosen.push(scenario.clone());

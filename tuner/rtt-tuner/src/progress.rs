@@ -74,10 +74,14 @@ impl Progress {
                 bar.set_message(message);
                 bar.inc(1);
             }
-            None if self.trials % EVERY == 0 => {
+            None if self.trials.is_multiple_of(EVERY) => {
                 let spent = self.started.elapsed().as_secs_f64();
                 let left = spent / self.trials as f64 * self.expected.saturating_sub(self.trials) as f64;
-                eprintln!("trial {} of about {}: {message}, about {left:.0} s left", self.trials, self.expected.max(self.trials));
+                eprintln!(
+                    "trial {} of about {}: {message}, about {left:.0} s left",
+                    self.trials,
+                    self.expected.max(self.trials)
+                );
             }
             None => {}
         }

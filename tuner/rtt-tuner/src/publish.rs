@@ -44,19 +44,28 @@ fn rows(fit: &Fit) -> Vec<ScenarioRow> {
     .collect()
 }
 
-/// The profile of a finished run.
+/// A finished run, as a profile tells it.
+#[derive(Debug)]
+pub(crate) struct Published<'a> {
+    pub(crate) run: &'a RunFolder,
+    pub(crate) fit: &'a Fit,
+    pub(crate) hello: &'a Hello,
+    pub(crate) arms: Arms,
+    /// What was minimised, in words.
+    pub(crate) objective: String,
+}
+
+/// The profile of a finished run for the machine `here`; digests of the log and the fit.
 ///
 /// # Errors
 /// A text when a point is no knobs.
 fn profile(
-    fit: &Fit,
-    hello: &Hello,
+    published: &Published<'_>,
     here: &Fingerprint,
-    arms: Arms,
     digests: (Digest, Digest),
-    objective: String,
     now_unix_s: u64,
 ) -> Result<Profile, String> {
+    let Published { fit, hello, arms, .. } = published;
     let tuned = fit.recommended.map(|index| &fit.points[index].point);
     // TUNER-12
     let (verdict, point) = match (fit.outcome, tuned) {
@@ -79,7 +88,7 @@ fn profile(
         outcome: rtt_profile::Outcome { verdict, sentence: fit.sentence.clone() },
         p99_ns: P99 { incumbent: nanos(arms[0]), tuned: nanos(arms[1]) },
         pairs: fit.confirmation.as_ref().map_or(0, |confirmation| confirmation.pairs.len() as u32),
-        objective,
+        objective: published.objective.clone(),
         rows: rows(fit),
         evidence: Evidence {
             scenarios,
@@ -122,19 +131,15 @@ fn signing_key(root: &Path) -> Result<(SigningKey, Option<String>), String> {
 /// A stop with what failed.
 pub(crate) fn publish_profile(
     root: &Path,
-    run: &RunFolder,
-    fit: &Fit,
-    hello: &Hello,
-    arms: Arms,
+    published: &Published<'_>,
     fit_digest: Digest,
-    objective: String,
     now_unix_s: u64,
 ) -> Result<Option<(PathBuf, Option<String>)>, Stop> {
-    let Some(here) = &hello.fingerprint else { return Ok(None) };
+    let Some(here) = &published.hello.fingerprint else { return Ok(None) };
     let failed = |reason: String| Stop::new(Exit::Unexpected, format!("the profile cannot be signed: {reason}"));
-    let log = fs::read(run.log()).unwrap_or_default(); // A simulated machine may keep none.
+    let log = fs::read(published.run.log()).unwrap_or_default(); // A simulated machine may keep none.
     let digests = (Digest::of(&log), fit_digest);
-    let profile = profile(fit, hello, here, arms, digests, objective, now_unix_s).map_err(failed)?;
+    let profile = profile(published, here, digests, now_unix_s).map_err(failed)?;
     let (key, said) = signing_key(root).map_err(failed)?;
     let sealed = Sealed::<Profile>::sign(&profile.to_canonical(), &key).map_err(|error| failed(with_causes(&error)))?;
     let path = profile_path(root, here);

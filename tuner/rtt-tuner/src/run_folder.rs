@@ -117,15 +117,22 @@ impl RunFolder {
             let near = crate::narrow::near_name(name, all.iter().map(String::as_str));
             if !all.contains(name) {
                 let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-                return Err(Stop::usage(format!("--resume {name}: there is no such run in {}{near}", runs(root).display())));
+                return Err(Stop::usage(format!(
+                    "--resume {name}: there is no such run in {}{near}",
+                    runs(root).display()
+                )));
             }
             return if folder(name).fit().exists() {
-                Err(Stop::usage(format!("--resume {name}: this run is finished; its fit is {}", folder(name).fit().display())))
+                Err(Stop::usage(format!(
+                    "--resume {name}: this run is finished; its fit is {}",
+                    folder(name).fit().display()
+                )))
             } else {
                 Ok(folder(name))
             };
         }
-        let unfinished = all.iter().rev().map(|name| folder(name)).find(|run| run.begun_path().exists() && !run.fit().exists());
+        let unfinished =
+            all.iter().rev().map(|name| folder(name)).find(|run| run.begun_path().exists() && !run.fit().exists());
         unfinished.ok_or_else(|| Stop::usage(format!("--resume: no unfinished run in {}", runs(root).display())))
     }
 
@@ -159,10 +166,13 @@ impl RunFolder {
     pub(crate) fn begun(&self, given: &Options) -> Result<Begun, Stop> {
         let path = self.begun_path();
         let bytes = fs::read(&path).map_err(|error| failed(&path, "reading", &error))?;
-        let begun: Begun = serde_json::from_slice(&bytes)
-            .ok()
-            .filter(|begun: &Begun| begun.version == VERSION)
-            .ok_or_else(|| Stop::new(Exit::Unexpected, format!("{}: it is no run of this version; start a new run", path.display())))?;
+        let begun: Begun =
+            serde_json::from_slice(&bytes).ok().filter(|begun: &Begun| begun.version == VERSION).ok_or_else(|| {
+                Stop::new(
+                    Exit::Unexpected,
+                    format!("{}: it is no run of this version; start a new run", path.display()),
+                )
+            })?;
         let old = &begun.options;
         let conflicts = [
             ("--quick", given.quick && !old.quick),
@@ -256,7 +266,8 @@ mod tests {
     fn the_newest_unfinished_run_is_found() {
         let root = tempfile::tempdir().expect("a folder");
         assert!(RunFolder::find(root.path(), None).is_err_and(|stop| stop.exit == Exit::Usage));
-        let runs: Vec<RunFolder> = (0..3).map(|day| RunFolder::create(root.path(), day * 86_400, 7).expect("a run")).collect();
+        let runs: Vec<RunFolder> =
+            (0..3).map(|day| RunFolder::create(root.path(), day * 86_400, 7).expect("a run")).collect();
         runs.iter().for_each(|run| run.begin(&begun(Options::default())).expect("kept"));
         fs::write(runs[2].fit(), "{}").expect("a fit");
         assert_eq!(RunFolder::find(root.path(), None).expect("a run").name, runs[1].name);

@@ -42,7 +42,8 @@ pub(crate) fn absent(absent: &AbsentValue) -> String {
 pub(crate) fn plan(arguments: &TuneArguments, run: &RunFolder, begun: &Begun, hello: &Hello, space: &Space) {
     let say = |line: &str| say(arguments.json, line);
     let simulated = !begun.options.simulate.is_empty();
-    let machine = hello.fingerprint.as_ref().map_or_else(String::new, |here| format!(" on machine {}", here.machine.id()));
+    let machine =
+        hello.fingerprint.as_ref().map_or_else(String::new, |here| format!(" on machine {}", here.machine.id()));
     say(&format!("plan for run {}: {}{machine}, seed {}", run.name, hello.name, begun.seed));
     begun.plan.lines().iter().for_each(|line| say(&format!("  {line}")));
     let axes: Vec<&str> = space.axes().iter().map(|axis| axis.name.as_str()).collect();
@@ -55,7 +56,9 @@ pub(crate) fn plan(arguments: &TuneArguments, run: &RunFolder, begun: &Begun, he
     if simulated {
         say("  effects     on the host: none beyond one busy CPU; nothing here is measured on it");
     } else {
-        say("  effects     keeps up to all CPUs that it may use busy, pins its own processes, asks for memory of rings");
+        say(
+            "  effects     keeps up to all CPUs that it may use busy, pins its own processes, asks for memory of rings",
+        );
         if begun.plan.faults.is_some() {
             say("              faults strike the lab's own processes and page cache only, and are undone");
         }
@@ -83,7 +86,8 @@ pub(crate) fn end(arguments: &TuneArguments, ending: &Ending<'_>) {
     let nanos = fit.unit == "ns";
     println!("\n{}", fit.sentence);
     if let Some([incumbent, tuned]) = ending.arms {
-        let source = if fit.confirmation.is_some() { "95 % interval over pairs" } else { "95 % interval over placebo runs" };
+        let source =
+            if fit.confirmation.is_some() { "95 % interval over pairs" } else { "95 % interval over placebo runs" };
         println!("  incumbent   p99 {}, {source}", interval(incumbent, nanos));
         if fit.confirmation.is_some() {
             println!("  tuned       p99 {}", interval(tuned, nanos));
@@ -116,7 +120,9 @@ pub(crate) fn end(arguments: &TuneArguments, ending: &Ending<'_>) {
 /// The command that is worth typing now.
 fn next(ending: &Ending<'_>) -> String {
     match (ending.fit.outcome, &ending.profile) {
-        (Outcome::Undecided, _) => "run `cargo xtask tune` again when the host is quieter, or give it a longer --budget".into(),
+        (Outcome::Undecided, _) => {
+            "run `cargo xtask tune` again when the host is quieter, or give it a longer --budget".into()
+        }
         (_, Some(path)) => format!("cargo xtask profile show {}", path.display()),
         (_, None) => "cargo xtask tune --quick, to tune this host".into(),
     }

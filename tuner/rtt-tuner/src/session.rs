@@ -13,9 +13,9 @@ use crate::progress::Progress;
 use crate::solver::{Proposer, Surface};
 use crate::space::{Site, Space};
 use argmin::core::Error;
-use rtt_measure::{Arm, Origin, Point};
+use rtt_measure::{Arm, Origin, Point, Verdict};
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// One measured point.
@@ -38,6 +38,20 @@ impl Measured {
     }
 }
 
+/// Verdict and first clause of the reason of a run without a result.
+fn cause(run: &Run) -> String {
+    let verdict = match run.answer.verdict {
+        Some(Verdict::Void) => "void",
+        Some(Verdict::NeverSettled) => "never settled",
+        Some(Verdict::Crashed) => "crashed",
+        Some(Verdict::Settled) | None => "without p99",
+    };
+    match run.answer.reason.as_deref().and_then(|reason| reason.split(':').next()) {
+        Some(reason) if !reason.is_empty() => format!("{verdict} ({reason})"),
+        _ => verdict.to_owned(),
+    }
+}
+
 /// What is left of the budget.
 #[derive(Debug)]
 struct Clock {
@@ -57,7 +71,8 @@ pub(crate) struct Session<'a> {
     points: RefCell<Vec<Measured>>,
     placebo: RefCell<Vec<Evaluation>>,
     trials: RefCell<u64>,
-    lost: RefCell<u64>,
+    /// Trials without a result, by verdict and the first words of the reason.
+    lost: RefCell<BTreeMap<String, u64>>,
     /// The incumbent, measured again after every so many points of the search.
     echo: Option<(Point, usize, usize)>,
     /// No point of the search is begun beyond this.
@@ -84,7 +99,7 @@ impl<'a> Session<'a> {
             points: RefCell::default(),
             placebo: RefCell::default(),
             trials: RefCell::new(0),
-            lost: RefCell::new(0),
+            lost: RefCell::default(),
             echo: None,
             deadline: RefCell::new(Duration::MAX),
             random: false,
@@ -130,7 +145,16 @@ impl<'a> Session<'a> {
 
     /// Share of the trials that gave no result.
     pub(crate) fn lost_share(&self) -> f64 {
-        *self.lost.borrow() as f64 / (*self.trials.borrow()).max(1) as f64
+        self.lost.borrow().values().sum::<u64>() as f64 / (*self.trials.borrow()).max(1) as f64
+    }
+
+    /// Why trials gave no result, the most frequent reasons first, in words.
+    pub(crate) fn lost_words(&self) -> Option<String> {
+        let mut causes: Vec<(String, u64)> = self.lost.borrow().clone().into_iter().collect();
+        causes.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        let total: u64 = causes.iter().map(|(_, count)| count).sum();
+        let words: Vec<String> = causes.iter().take(3).map(|(cause, count)| format!("{count} {cause}")).collect();
+        (total > 0).then(|| format!("{total} of {} trials gave no result: {}", self.trials(), words.join("; ")))
     }
 
     /// The measured points in order.
@@ -158,7 +182,9 @@ impl<'a> Session<'a> {
             }
             began = Instant::now();
             *self.trials.borrow_mut() += 1;
-            *self.lost.borrow_mut() += u64::from(run.answer.p99.is_none());
+            if run.answer.p99.is_none() {
+                *self.lost.borrow_mut().entry(cause(run)).or_default() += 1;
+            }
             self.progress.borrow_mut().trial();
         };
         measure(&mut self.problem.borrow_mut(), &mut seen)
@@ -184,7 +210,8 @@ impl<'a> Session<'a> {
         second: (&str, &Point, Arm),
     ) -> Result<[Evaluation; 2], Stop> {
         let round = 1 + u64::from(number);
-        let ask = |(label, point, arm), slot| Ask { label, point, arm, pair: Some((number, slot)), round, again: false };
+        let ask =
+            |(label, point, arm), slot| Ask { label, point, arm, pair: Some((number, slot)), round, again: false };
         let (first, second) = (ask(first, 0), ask(second, 1));
         self.run(|problem, seen| Ok(self.course.measure_pair(problem, [&first, &second], seen)?))
     }
@@ -209,7 +236,7 @@ impl<'a> Session<'a> {
     fn echoed(&self) -> Result<(), Stop> {
         let Some((incumbent, every, count)) = &self.echo else { return Ok(()) };
         let done = self.placebo.borrow().len();
-        if done < *count && self.points.borrow().len() % every == 0 {
+        if done < *count && self.points.borrow().len().is_multiple_of(*every) {
             let found = self.evaluate(&format!("p{done:02}"), incumbent, Arm::Placebo)?;
             self.placebo.borrow_mut().push(found);
         }

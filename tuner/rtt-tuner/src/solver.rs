@@ -405,3 +405,54 @@ mod tests {
         }
     }
 }
+#[cfg(test)]
+mod probe {
+    use super::*;
+    use crate::space::tests::axis;
+    use rtt_measure::{Kind, Scale};
+    use std::cell::RefCell;
+    fn truth(p: &[f64]) -> f64 {
+        let (lb, lc, ld) = (p[1].log2(), p[2].log2(), p[3].ln_1p());
+        let e = [0., 8., 25.][p[4] as usize];
+        let i = [10., 0., 22., 4., 40.][p[8] as usize];
+        let mut v = 50. + e + i + 60. * (p[0] - 0.3).powi(2) + 2. * (lb + 2.).powi(2) + 1.2 * (lc - if p[5] < 0.5 { 5. } else { 3. }).powi(2)
+            + 2. * (ld - 3.).powi(2) + (p[6] - 1.).powi(2) + 0.1 * (p[7] - 12.).powi(2) + 3. * (p[9].log2() - 2.).abs() + if p[5] > 0.5 { 15. } else { 0. };
+        if p[4] < 0.5 && p[8] == 1. { v += 6. }
+        v
+    }
+    struct Ten(RefCell<SplitMix64>);
+    impl Surface for Ten {
+        fn measure(&self, site: &Site, _: Proposer) -> Result<Option<Told>, Error> {
+            let mut d = self.0.borrow_mut();
+            let n = d.normal();
+            let s = if d.unit() < 0.07 { 1.5 + d.unit() } else { 1.0 };
+            Ok(Some(Told { site: site.clone(), log_objective: Some((truth(site) * s).ln() + 0.06 * n), constraints: vec![] }))
+        }
+    }
+    #[test]
+    fn probe() {
+        let space = Space::new(vec![
+            axis("a", Kind::Real, Some((0., 1.)), &[], Scale::Linear),
+            axis("b", Kind::Real, Some((1e-3, 10.)), &[], Scale::Log2),
+            axis("c", Kind::Integer, Some((1., 256.)), &[], Scale::Log2),
+            axis("d", Kind::Integer, Some((0., 1000.)), &[], Scale::Log1p),
+            axis("e", Kind::Category, None, &["x", "y", "z"], Scale::Linear),
+            axis("f", Kind::Category, None, &["p", "q"], Scale::Linear),
+            axis("g", Kind::Real, Some((-5., 5.)), &[], Scale::Linear),
+            axis("h", Kind::Integer, Some((0., 20.)), &[], Scale::Linear),
+            axis("i", Kind::Category, None, &["1", "2", "3", "4", "5"], Scale::Linear),
+            axis("j", Kind::Integer, None, &["1", "2", "4", "8", "16"], Scale::Log2),
+        ]).unwrap();
+        for seed in 0..3 {
+            let told = search(Ten(RefCell::new(SplitMix64::new(seed))), ModelSearch::new(&space, seed, 100), &[], vec![], 100).unwrap();
+            let best = told.iter().map(|t| truth(&t.site)).fold(f64::INFINITY, f64::min);
+            for n in [25, 50, 75, 100] {
+                let model = Model::fit(&space, &[], &told[..n], &mut Warm::default()).unwrap();
+                let r = model.recommend(|_| true).unwrap();
+                println!("seed {seed} n {n} best evaluated {:.1} recommended {:.1} at {r} params {:?}", told[..n].iter().map(|t| truth(&t.site)).fold(f64::INFINITY, f64::min), truth(&told[r].site),
+                    model.debug_parameters().iter().map(|p| (p * 100.).round() / 100.).collect::<Vec<_>>());
+            }
+            println!("{best} trues: {:?}", told.iter().map(|t| truth(&t.site).round()).collect::<Vec<_>>());
+        }
+    }
+}

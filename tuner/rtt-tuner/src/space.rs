@@ -125,7 +125,9 @@ impl Space {
                 None => None,
                 Some(when) => {
                     let at = axes.iter().position(|other| other.name == when.axis && other.when.is_none());
-                    Some(at.ok_or_else(|| wrong(format!("`when` names `{}`, which is no unconditional axis", when.axis)))?)
+                    Some(at.ok_or_else(|| {
+                        wrong(format!("`when` names `{}`, which is no unconditional axis", when.axis))
+                    })?)
                 }
             };
             parents.push(parent);
@@ -300,8 +302,46 @@ impl Space {
                 _ => {}
             }
         }
-        debug_assert!(self.site(&self.point(&site)).is_ok(), "TUNER-2: {site:?}");
+        debug_assert!(self.site(&self.point(&site)).is_ok() && self.drawable(&site), "TUNER-2: {site:?}");
         site
+    }
+
+    /// Whether axis `index` may be drawn at `number`.
+    fn allowed(&self, index: usize, number: f64) -> bool {
+        let axis = &self.axes[index];
+        if axis.values.is_empty() {
+            let (low, high) = ends(axis);
+            return (low..=high).contains(&number);
+        }
+        axis.values
+            .iter()
+            .any(|value| self.number(index, value).is_ok_and(|listed| listed.to_bits() == number.to_bits()))
+    }
+
+    /// Whether `site` lies inside what may be drawn: the incumbent may not, after `--fix`.
+    pub(crate) fn drawable(&self, site: &Site) -> bool {
+        site.iter().enumerate().all(|(index, &number)| number.is_nan() || self.allowed(index, number))
+    }
+
+    /// `site` with what may not be drawn replaced by the nearest that may, or by any class that may.
+    fn projected(&self, site: &Site, draw: &mut SplitMix64) -> Site {
+        let mut moved = site.clone();
+        for index in (0..site.len()).filter(|&index| !site[index].is_nan() && !self.allowed(index, site[index])) {
+            let axis = &self.axes[index];
+            moved[index] = match axis.kind {
+                Kind::Category => self.at(index, draw.unit()),
+                _ if axis.values.is_empty() => {
+                    let (low, high) = ends(axis);
+                    site[index].clamp(if axis.kind == Kind::Integer { low.ceil() } else { low }, high)
+                }
+                _ => {
+                    let listed = axis.values.iter().filter_map(Value::as_f64);
+                    let nearest = listed.min_by(|a, b| (a - site[index]).abs().total_cmp(&(b - site[index]).abs()));
+                    nearest.expect("the list is not empty")
+                }
+            };
+        }
+        self.settle(moved, draw)
     }
 
     /// The site at `units`, one for each axis, each 0 to 1.
@@ -342,7 +382,8 @@ impl Space {
             }
             least
         };
-        let designs: Vec<(f64, Vec<Site>)> = (0..20).map(|_| design(draw)).map(|sites| (closest(&sites), sites)).collect();
+        let designs: Vec<(f64, Vec<Site>)> =
+            (0..20).map(|_| design(draw)).map(|sites| (closest(&sites), sites)).collect();
         let best = designs.into_iter().max_by(|a, b| a.0.total_cmp(&b.0));
         best.map(|(_, sites)| sites).unwrap_or_default()
     }
@@ -355,9 +396,11 @@ impl Space {
         self.full.iter().zip(left).zip(right).map(apart).sum()
     }
 
-    /// Sites that differ from `site` on one axis: other classes, neighbouring values, and a few farther ones.
+    /// Sites that differ from `site` on one axis: other classes, neighbouring values, and a few farther ones. A site
+    /// outside what may be drawn is moved inside first.
     pub(crate) fn neighbours(&self, site: &Site, draw: &mut SplitMix64) -> Vec<Site> {
-        let mut found = Vec::new();
+        let site = &self.projected(site, draw);
+        let mut found = vec![site.clone()];
         for index in (0..self.axes.len()).filter(|&index| !site[index].is_nan()) {
             for number in self.near(index, site[index], draw) {
                 if number.to_bits() != site[index].to_bits() {
@@ -411,6 +454,7 @@ impl Space {
 
     /// One axis of `site` moved at random.
     pub(crate) fn moved(&self, site: &Site, draw: &mut SplitMix64) -> Site {
+        let site = &self.projected(site, draw);
         let mut moved = site.clone();
         let index = draw.below(self.axes.len() as u64) as usize;
         if !moved[index].is_nan() {
@@ -425,11 +469,7 @@ impl Space {
     fn near(&self, index: usize, number: f64, draw: &mut SplitMix64) -> Vec<f64> {
         let axis = &self.axes[index];
         if !axis.values.is_empty() {
-            let all: Vec<f64> = axis
-                .values
-                .iter()
-                .filter_map(|value| self.number(index, value).ok())
-                .collect();
+            let all: Vec<f64> = axis.values.iter().filter_map(|value| self.number(index, value).ok()).collect();
             if axis.kind == Kind::Category || all.len() <= 5 {
                 return all;
             }
@@ -444,7 +484,8 @@ impl Space {
         let unit = if to > from { (transform(axis.scale, number) - from) / (to - from) } else { 0.0 };
         let far = 0.08 + 0.25 * draw.unit();
         let steps = [0.015, 0.05, far];
-        let mut near: Vec<f64> = steps.iter().flat_map(|step| [unit - step, unit + step]).map(|u| self.at(index, u)).collect();
+        let mut near: Vec<f64> =
+            steps.iter().flat_map(|step| [unit - step, unit + step]).map(|u| self.at(index, u)).collect();
         near.push(self.at(index, draw.unit()));
         if axis.kind == Kind::Integer {
             near.extend([number - 1.0, number + 1.0].map(|next| next.clamp(low.ceil(), high.floor())));
@@ -488,6 +529,26 @@ pub(crate) mod tests {
         ];
         axes[3].when = Some(spin);
         Space::new(axes).expect("a space")
+    }
+
+    /// TUNER-2 in a narrowed space, from a site outside of it.
+    #[test]
+    fn tuner_2_neighbours_of_a_site_outside_lie_inside() {
+        let mut space = mixed();
+        let outside = space.site(&space.point(&vec![16384.0, 100.0, 2.0, 7.0, 2.5, 0.0])).expect("legal before");
+        crate::narrow::narrow(
+            &mut space,
+            &["wait=spin".into(), "load=0".into()],
+            &["ring=64KiB..128KiB".into(), "window=0..20".into()],
+        )
+        .expect("narrowed");
+        let mut draw = SplitMix64::new(3);
+        assert!(!space.drawable(&outside));
+        let mut sites = space.neighbours(&outside, &mut draw);
+        sites.extend((0..50).map(|_| space.moved(&outside, &mut draw)));
+        sites.extend((0..50).map(|_| space.random(&mut draw)));
+        sites.extend(space.steps(&sites[0].clone()).into_iter().map(|step| step.1));
+        assert!(sites.iter().all(|site| space.drawable(site)), "{sites:?}");
     }
 
     proptest! {

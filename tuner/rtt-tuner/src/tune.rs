@@ -46,7 +46,8 @@ fn fresh_seed() -> u64 {
 }
 
 fn budget_ms(text: &str) -> Result<u64, Stop> {
-    let minutes = text.strip_suffix('m').and_then(|number| number.parse::<f64>().ok()).map(|minutes| minutes * 60_000.0);
+    let minutes =
+        text.strip_suffix('m').and_then(|number| number.parse::<f64>().ok()).map(|minutes| minutes * 60_000.0);
     let hours = text.strip_suffix('h').and_then(|number| number.parse::<f64>().ok()).map(|hours| hours * 3_600_000.0);
     let parsed = minutes.or(hours).or_else(|| text.parse::<Nanos>().ok().map(|nanos| nanos.0 as f64 / 1e6));
     match parsed {
@@ -61,7 +62,8 @@ fn scenario_name(given: &str) -> Result<(String, Option<PathBuf>), Stop> {
     if !given.ends_with(".json") && !given.contains('/') {
         return Ok((given.to_owned(), None));
     }
-    let refuse = |reason: String| Stop::new(Exit::Configuration, format!("--scenario {given}: {reason}; nothing was run"));
+    let refuse =
+        |reason: String| Stop::new(Exit::Configuration, format!("--scenario {given}: {reason}; nothing was run"));
     let bytes = fs::read(given).map_err(|error| refuse(error.to_string()))?;
     let document: serde_json::Value = serde_json::from_slice(&bytes).map_err(|error| refuse(error.to_string()))?;
     let name = document.get("name").and_then(|name| name.as_str()).ok_or_else(|| refuse("it has no `name`".into()))?;
@@ -98,7 +100,9 @@ fn problem_command(arguments: &TuneArguments, options: &Options, log: &Path) -> 
         return Ok(command);
     }
     let (Some(lab), Some(endpoint)) = (&arguments.lab, &arguments.endpoint) else {
-        return Err(Stop::usage("tune: name the lab and the endpoint (--lab PATH --endpoint PATH), or --simulate PROGRAM"));
+        return Err(Stop::usage(
+            "tune: name the lab and the endpoint (--lab PATH --endpoint PATH), or --simulate PROGRAM",
+        ));
     };
     let mut command = Command::new(lab);
     command.arg("serve").arg("--endpoint").arg(format!("*={}", endpoint.display()));
@@ -178,7 +182,8 @@ fn begin(arguments: &TuneArguments) -> Result<Option<Ready>, Stop> {
     let problem = Problem::start(problem_command(arguments, &given, &run.log())?)?;
     let space = space_of(problem.hello(), &given)?;
     let plan = plan_of(problem.hello(), &given)?;
-    let found = incumbent(&arguments.root, problem.hello(), &space, now_unix_s()).map_err(|reason| Stop::new(Exit::Unexpected, reason))?;
+    let found = incumbent(&arguments.root, problem.hello(), &space, now_unix_s())
+        .map_err(|reason| Stop::new(Exit::Unexpected, reason))?;
     let Incumbent { point, origin, notes } = found;
     let begun = RunFolder::description(given, seed, plan, (point, origin), notes);
     screen::plan(arguments, &run, &begun, problem.hello(), &space);
@@ -195,8 +200,7 @@ fn begin(arguments: &TuneArguments) -> Result<Option<Ready>, Stop> {
 fn explore(session: &mut Session<'_>, begun: &Begun, hello: &Hello, seed: u64) -> Result<Vec<String>, Stop> {
     let (plan, space) = (&begun.plan, session.space);
     let budget = Duration::from_millis(plan.budget_ms);
-    let (search_until, all_until) =
-        if begun.options.quick { (DEADLINE_QUICK, DEADLINE_QUICK) } else { DEADLINES };
+    let (search_until, all_until) = if begun.options.quick { (DEADLINE_QUICK, DEADLINE_QUICK) } else { DEADLINES };
     let mut notes = begun.notes.clone();
     let own = |error: crate::space::SpaceError| Stop::unexpected(&error);
     session.phase("start");
@@ -228,7 +232,9 @@ fn explore(session: &mut Session<'_>, begun: &Begun, hello: &Hello, seed: u64) -
             }
         }
     } else {
-        notes.push("a quick run measures no presets and no random search, so it cannot say whether they do as well".into());
+        notes.push(
+            "a quick run measures no presets and no random search, so it cannot say whether they do as well".into(),
+        );
     }
     if plan.random > 0 {
         let known = session.points().iter().map(crate::session::Measured::told).collect::<Vec<_>>();
@@ -263,15 +269,12 @@ fn confirmation(session: &Session<'_>, searched: &Searched, begun: &Begun) -> Re
 /// Measures, concludes, publishes.
 fn finish(arguments: &TuneArguments, ready: Ready) -> Result<Exit, Stop> {
     let Ready { run, begun, problem, space, known } = ready;
-    let seed: u64 = begun.seed.parse().map_err(|_| Stop::new(Exit::Unexpected, format!("{}: its seed is no number", run.name)))?;
+    let seed: u64 =
+        begun.seed.parse().map_err(|_| Stop::new(Exit::Unexpected, format!("{}: its seed is no number", run.name)))?;
     let hello = problem.hello().clone();
     let nanos = hello.protocol.is_some();
-    let course = Course {
-        conditions: begun.plan.conditions(&hello)?,
-        limits: hello.constraints.clone(),
-        extended: nanos,
-        seed,
-    };
+    let course =
+        Course { conditions: begun.plan.conditions(&hello)?, limits: hello.constraints.clone(), extended: nanos, seed };
     let plan = &begun.plan;
     let points = 2 + plan.points + plan.random + plan.placebo + if plan.presets { hello.presets.len() } else { 0 };
     let expected = (points as u64 + 2 * u64::from(plan.pairs_max)) * course.conditions.len() as u64;
@@ -283,6 +286,7 @@ fn finish(arguments: &TuneArguments, ready: Ready) -> Result<Exit, Stop> {
     let confirmed = confirmation(&session, &searched, &begun)?;
     session.close();
     notes.extend(hello.absent.iter().map(|absent| format!("not in the space: {}", screen::absent(absent))));
+    notes.extend(session.lost_words());
     if confirmed.is_none() {
         notes.push("no pairs were run; p99 of the incumbent is that of its placebo runs".into());
     }
@@ -290,13 +294,17 @@ fn finish(arguments: &TuneArguments, ready: Ready) -> Result<Exit, Stop> {
     let placebo: Vec<f64> = searched.placebo.iter().filter_map(|found| found.log_objective).map(f64::exp).collect();
     let solver = "Latin hypercube, then a Gaussian process (Matern 5/2, expected improvement)";
     let fit = conclude::fit(&run.name, &begun, &hello, &session, searched, confirmed, notes, solver);
+    let trials = session.trials();
+    drop(session); // The problem ends, and with it its hold on the host, before anything is drawn.
     let arms = conclude::arms(&fit, &placebo, seed);
     let digest = publish::write_fit(&run, &fit)?;
     let mut said = Vec::new();
     let profile = match arms {
-        Some(arms) => publish::publish_profile(
-            &arguments.root, &run, &fit, &hello, arms, digest, plan.objective(), now_unix_s(),
-        )?,
+        Some(arms) => {
+            let published =
+                publish::Published { run: &run, fit: &fit, hello: &hello, arms, objective: plan.objective() };
+            publish::publish_profile(&arguments.root, &published, digest, now_unix_s())?
+        }
         None => {
             said.push("no profile was signed: p99 of the incumbent is not known".to_owned());
             None
@@ -309,7 +317,6 @@ fn finish(arguments: &TuneArguments, ready: Ready) -> Result<Exit, Stop> {
     let report = arguments.report.as_deref().and_then(|program| {
         publish::draw_report(program, &arguments.root, &run).map_err(|reason| said.push(reason)).ok()
     });
-    let trials = session.trials();
     let ending = Ending { run: &run, fit: &fit, arms, profile, report, said, trials, pairs };
     screen::end(arguments, &ending);
     Ok(if fit.outcome == Outcome::Undecided { Exit::Undecided } else { Exit::Ok })
@@ -323,10 +330,9 @@ pub(crate) fn tune(arguments: &TuneArguments) -> Result<Exit, Stop> {
     let Some(ready) = begin(arguments)? else { return Ok(Exit::Ok) };
     let name = ready.run.name.clone();
     finish(arguments, ready).map_err(|stop| match stop.exit {
-        Exit::Interrupted => Stop::new(
-            Exit::Interrupted,
-            format!("interrupted; the log is kept. Go on with `tune --resume {name}`"),
-        ),
+        Exit::Interrupted => {
+            Stop::new(Exit::Interrupted, format!("interrupted; the log is kept. Go on with `tune --resume {name}`"))
+        }
         exit => Stop::new(exit, format!("{}\nthe log is kept; go on with `tune --resume {name}`", stop.message)),
     })
 }

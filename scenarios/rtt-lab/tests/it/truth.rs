@@ -39,7 +39,7 @@ fn stalled_run(lab: &mut Lab, id: &str, ring_bytes: i64, whom: fn(&Lab) -> u32) 
     lab.answer()
 }
 
-/// LAB-3 and LAB-5: a consumer that stood still shows in the tail at its true size, although a full ring kept the
+/// LAB-3, LAB-4 and LAB-5: a consumer that stood still shows in the tail at its true size, although a full ring kept the
 /// generator from sending, and the trial is not void for it. A busy host may void any single trial for lag of its
 /// own, so one of a few must hold.
 #[test]

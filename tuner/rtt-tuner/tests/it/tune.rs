@@ -170,7 +170,14 @@ fn tuner_9_a_resumed_run_ends_like_one_that_was_not_killed() {
 fn a_killed_run_is_resumed_by_name_and_a_finished_one_is_not() {
     let root = tempfile::tempdir().expect("a folder");
     // A lab that dies after a dozen answers.
-    let dying = script(root.path(), "dying.sh", &format!("head -n 13 | {} \"$@\"", surface()));
+    let dying = script(
+        root.path(),
+        "dying.sh",
+        &format!(
+            "n=0; while [ $n -lt 13 ] && read -r line; do echo \"$line\"; n=$((n+1)); done | {} \"$@\"",
+            surface()
+        ),
+    );
     let dying = dying.to_str().expect("UTF-8");
     let folder = root.path().to_str().expect("UTF-8");
     let words = ["tune", "--quick", "--seed", "4", "--root", folder, "--endpoint", "x", "--lab", dying];
@@ -190,9 +197,30 @@ fn a_killed_run_is_resumed_by_name_and_a_finished_one_is_not() {
 }
 
 #[test]
+fn an_interrupted_run_says_how_to_go_on_and_goes_on() {
+    let root = tempfile::tempdir().expect("a folder");
+    // A lab that interrupts the tuner, as Ctrl-C does, when it is asked for the ninth time.
+    let body = "n=0; while read -r line; do n=$((n+1)); [ $n = 9 ] && kill -INT $PPID; echo \"$line\"; done";
+    let lab = script(root.path(), "interrupting.sh", &format!("{body} | {} \"$@\"", surface()));
+    let (lab, folder) = (lab.to_str().expect("UTF-8"), root.path().to_str().expect("UTF-8"));
+    let words = ["tune", "--quick", "--seed", "4", "--root", folder, "--endpoint", "x", "--lab", lab];
+    let (code, out, err) = said(tuner(&words).output().expect("it runs"));
+    assert!(
+        code == 130 && err.contains("interrupted; the log is kept. Go on with `tune --resume "),
+        "{code}: {out}{err}"
+    );
+    let (code, object, err) = run(root.path(), &["--resume", "--lab", surface(), "--endpoint", "x"]);
+    assert!([0, 12].contains(&code) && err.contains("trials are in its log"), "{err}");
+    let whole = tempfile::tempdir().expect("a folder");
+    let (_, expected, _) = run(whole.path(), &["--quick", "--seed", "4", "--lab", surface(), "--endpoint", "x"]);
+    assert_eq!(comparable(fit_of(&object)), comparable(fit_of(&expected)));
+}
+
+#[test]
 fn equal_seeds_give_equal_fits_and_others_do_not() {
     let root = tempfile::tempdir().expect("a folder");
-    let fit = |seed: &str| comparable(fit_of(&run(root.path(), &["--quick", "--simulate", surface(), "--seed", seed]).1));
+    let fit =
+        |seed: &str| comparable(fit_of(&run(root.path(), &["--quick", "--simulate", surface(), "--seed", seed]).1));
     assert_eq!(fit("1"), fit("1"));
     assert_ne!(fit("1").points, fit("2").points);
 }
@@ -204,7 +232,8 @@ fn a_report_program_is_given_the_run_and_its_failure_costs_only_the_report() {
     let bad = script(root.path(), "bad.sh", "exit 9");
     for (program, drawn) in [(good, true), (bad, false)] {
         let program = program.to_str().expect("UTF-8");
-        let (code, object, err) = run(root.path(), &["--quick", "--seed", "1", "--report", program, "--simulate", surface()]);
+        let (code, object, err) =
+            run(root.path(), &["--quick", "--seed", "1", "--report", program, "--simulate", surface()]);
         assert!([0, 12].contains(&code), "{err}");
         assert_eq!(object["report"].is_string(), drawn, "{err}");
         assert_eq!(err.contains("no report: "), !drawn, "{err}");

@@ -147,7 +147,11 @@ impl Lab {
                 && trial.scenario.name == scenario
                 && trial.faults == measure.faults
                 && trial.seed == measure.seed.unwrap_or(0).to_string();
-            return if same { Ok(answer(trial, *digest)) } else { Err(format!("{id} is in the log with other settings")) };
+            return if same {
+                Ok(answer(trial, *digest))
+            } else {
+                Err(format!("{id} is in the log with other settings"))
+            };
         }
         let own = Digest::of(format!("{} {id}", self.seed).as_bytes()).0;
         let seed = u64::from_le_bytes(own[..8].try_into().expect("eight bytes"));

@@ -46,15 +46,21 @@ fn place_of(point: &Point) -> Result<Place, String> {
         None => Err(format!("{name} is missing")),
     };
     let class = |name: &str, classes: &[&str]| match point.get(name) {
-        Some(Value::Text(text)) => {
-            classes.iter().position(|class| class == text).ok_or_else(|| format!("{name} is {text}: expected {classes:?}"))
-        }
+        Some(Value::Text(text)) => classes
+            .iter()
+            .position(|class| class == text)
+            .ok_or_else(|| format!("{name} is {text}: expected {classes:?}")),
         _ => Err(format!("{name} is missing or no text")),
     };
     if let Some(name) = point.keys().find(|name| !["r", "w", "wait", "pin"].contains(&name.as_str())) {
         return Err(format!("there is no axis {name}"));
     }
-    Ok(Place { r: number("r", 4..=16)?, w: number("w", 0..=200)?, wait: class("wait", &WAITS)?, pin: class("pin", &PINS)? })
+    Ok(Place {
+        r: number("r", 4..=16)?,
+        w: number("w", 0..=200)?,
+        wait: class("wait", &WAITS)?,
+        pin: class("pin", &PINS)?,
+    })
 }
 
 impl Serve for Base {

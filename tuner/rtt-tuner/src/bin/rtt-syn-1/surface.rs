@@ -89,7 +89,12 @@ impl Place {
     pub(crate) fn all() -> impl Iterator<Item = Place> {
         (0..WAITS.len() * PINS.len()).flat_map(|class| {
             (4..=16).flat_map(move |r| {
-                (0..=200).map(move |w| Place { r: r.into(), w: w.into(), wait: class / PINS.len(), pin: class % PINS.len() })
+                (0..=200).map(move |w| Place {
+                    r: r.into(),
+                    w: w.into(),
+                    wait: class / PINS.len(),
+                    pin: class % PINS.len(),
+                })
             })
         })
     }
