@@ -24,6 +24,7 @@ const BURST_RECORDS: u32 = 256;
 /// # Errors
 /// A text that names what failed.
 pub fn serve(kind: FaultKind, folder: &Path) -> Result<(), String> {
+    crate::confinement::limit_own_memory().map_err(|error| format!("no limit on memory: {error}"))?;
     let mut strike = Strike::prepare(kind, folder)?;
     println!("ready");
     for order in std::io::stdin().lock().lines() {

@@ -7,6 +7,7 @@
 //! CHAOS-1  Equal plan, seed and length give equal strikes, whatever the knobs: all arms face the same faults.
 //! CHAOS-2  A strike without proof makes the trial void; it is never taken for calm.
 
+use crate::confinement::Confinement;
 use crate::control::Proof;
 use rtt_host::{Child, Spawn};
 use rtt_measure::StrikeProof;
@@ -18,9 +19,12 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{ChildStdin, ChildStdout, Stdio};
 
-/// Share of a strike that a process must have spent on the CPU, in thousandths, to count as having struck: the
+/// Share of a strike that a CPU hog must have spent on the CPU, in thousandths, to count as having struck: the
 /// endpoint on the same CPU takes its part.
 const CPU_SHARE_MIN_PERMILLE: u64 = 50;
+
+/// How long the endpoint's threads may take to stop.
+const STOP_PATIENCE: Nanos = Nanos(100_000_000);
 
 /// A fault's process, ready for orders.
 struct Striker {
@@ -32,6 +36,8 @@ struct Striker {
 /// The processes of a schedule.
 pub struct Strikers {
     by_kind: BTreeMap<FaultKind, Striker>,
+    /// After the processes, so that it is empty when it is removed.
+    confinement: Option<Confinement>,
 }
 
 impl Strikers {
@@ -41,14 +47,15 @@ impl Strikers {
     /// A text that names the fault and what failed.
     pub fn start(schedule: &FaultSchedule, cpus: &CpuSet, folder: &Path) -> Result<Strikers, String> {
         let mut by_kind = BTreeMap::new();
+        let confinement = Confinement::make();
         let kinds = schedule.strikes.iter().map(|strike| strike.kind);
         for kind in kinds.filter(|kind| *kind != FaultKind::ConsumerPause) {
             if !by_kind.contains_key(&kind) {
-                let striker = Striker::start(kind, cpus, folder);
+                let striker = Striker::start(kind, cpus, folder, confinement.as_ref());
                 by_kind.insert(kind, striker.map_err(|error| format!("fault {}: {error}", kind.name()))?);
             }
         }
-        Ok(Strikers { by_kind })
+        Ok(Strikers { by_kind, confinement })
     }
 
     /// Carries out `schedule` for a run that began at `start`; what came of each strike.
@@ -57,8 +64,9 @@ impl Strikers {
         // CHAOS-1: the schedule alone says when; nothing here looks at the knobs.
         for strike in &schedule.strikes {
             std::thread::sleep(start.saturating_add(strike.at).since(now()).as_duration());
+            let confined = if self.confinement.is_some() { "in a cgroup of its own" } else { "under a memory limit" };
             let struck = match self.by_kind.get_mut(&strike.kind) {
-                Some(striker) => striker.strike(strike),
+                Some(striker) => striker.strike(strike).map(|(from, to, words)| (from, to, format!("{words}, {confined}"))),
                 None => pause(endpoint, strike),
             };
             proofs.push(proof_of(strike, start, struck));
@@ -86,11 +94,19 @@ fn proof_of(strike: &Strike, start: Nanos, struck: Struck) -> StrikeProof {
 }
 
 impl Striker {
-    fn start(kind: FaultKind, cpus: &CpuSet, folder: &Path) -> Result<Striker, String> {
+    fn start(
+        kind: FaultKind,
+        cpus: &CpuSet,
+        folder: &Path,
+        confinement: Option<&Confinement>,
+    ) -> Result<Striker, String> {
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
         let spawn = Spawn::new(program).argument("fault").argument(kind.name()).argument("--folder").argument(folder);
         let spawn = spawn.cpus(cpus.clone()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = spawn.start().map_err(|error| error.to_string())?;
+        if let Some(confinement) = confinement {
+            confinement.take(child.pid()).map_err(|error| format!("not taken into the cgroup: {error}"))?;
+        }
         let orders = child.take_stdin().ok_or("no pipe to it")?;
         let mut proofs = BufReader::new(child.take_stdout().ok_or("no pipe from it")?);
         let mut ready = String::new();
@@ -110,8 +126,8 @@ impl Striker {
         let proof: Proof = serde_json::from_str(&line).map_err(|error| format!("no proof came: {error}"))?;
         let elapsed = proof.ended_ns.saturating_sub(proof.began_ns);
         let words = format!("{} {}, {} of CPU time", proof.amount, proof.unit, Nanos(proof.cpu_ns));
-        let idle = proof.cpu_ns * 1000 < strike.duration.0 * CPU_SHARE_MIN_PERMILLE
-            && strike.kind != FaultKind::PageCachePressure; // That one waits for the disk.
+        // A hog is what it takes of the CPU; the others are what they moved.
+        let idle = strike.kind == FaultKind::CpuHog && proof.cpu_ns * 1000 < strike.duration.0 * CPU_SHARE_MIN_PERMILLE;
         if proof.amount == 0 || elapsed < strike.duration.0 || idle {
             return Err(format!("it did not strike: {words} in {} of {}", Nanos(elapsed), strike.duration));
         }
@@ -123,11 +139,12 @@ impl Striker {
 fn pause(endpoint: &Child, strike: &Strike) -> Struck {
     endpoint.stop().map_err(|error| error.to_string())?;
     let asked = now();
-    while endpoint.is_stopped() == Some(false) && now().since(asked) < strike.duration {
+    // A thread that waits for a CPU stops only when it gets one.
+    while endpoint.is_stopped() == Some(false) && now().since(asked) < STOP_PATIENCE {
         rustix::thread::sched_yield();
     }
     let began = now();
-    std::thread::sleep(asked.saturating_add(strike.duration).since(began).as_duration());
+    std::thread::sleep(strike.duration.as_duration());
     let still = endpoint.is_stopped();
     let continued = endpoint.cont();
     let ended = now();

@@ -1,6 +1,7 @@
 //! `rtt-lab`: load and chaos around the runtime's real processes, served to a tuner as a problem.
 
 mod arrivals;
+mod confinement;
 mod control;
 mod facts;
 mod fault_child;

@@ -29,6 +29,8 @@ pub(crate) type Parameters = Vec<f64>;
 type Prior = (f64, f64);
 
 const LENGTH: Prior = (-0.1, 0.9);
+/// By how much the second start of a fit from scratch has longer lengths.
+const LONG: f64 = 1.2;
 const JOINT: Prior = (-0.5, 0.9);
 const APART: Prior = (-0.2, 0.9);
 
@@ -125,7 +127,8 @@ impl Data {
     fn prior(&self, index: usize) -> Prior {
         let axes = self.classes.len();
         match index {
-            i if i < axes => LENGTH,
+            // The more axes, the fewer of them matter: lengths grow with the root of their number.
+            i if i < axes => (LENGTH.0 + 0.5 * (axes as f64 / 4.0).max(1.0).ln(), LENGTH.1),
             i if i == axes => JOINT,
             i if i == axes + 1 => APART,
             _ => self.noise,
@@ -220,7 +223,19 @@ impl GaussianProcess {
         let scale = if spread > 1e-9 { spread } else { 1.0 };
         data.y.iter_mut().for_each(|y| *y = (*y - shift) / scale);
         data.noise.0 -= scale.ln();
-        let mut parameters = climb::climb(&data, warm.cloned().unwrap_or_else(|| data.start()), steps);
+        let mut parameters = match warm {
+            Some(warm) => climb::climb(&data, warm.clone(), steps),
+            None => {
+                // The posterior has more than one summit: short lengths can explain noise as shape. Where axes start out
+                // as if they did not matter, only what the data insist on becomes short.
+                let mut long = data.start();
+                long[..data.classes.len()].iter_mut().for_each(|length| *length += LONG);
+                let found = [data.start(), long].map(|start| climb::climb(&data, start, steps));
+                let value = |at: &Parameters| data.value_and_slope(at).map_or(f64::INFINITY, |found| found.0);
+                let [first, second] = found;
+                if value(&second) < value(&first) { second } else { first }
+            }
+        };
         for _ in 0..CLIP_ROUNDS {
             if !clip(&mut data, &parameters) {
                 break;

@@ -41,6 +41,23 @@ impl Told {
     }
 }
 
+/// What a proposal is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Aim {
+    /// The most expected improvement.
+    Improve,
+    /// The same by a model that is less sure of itself: a way out where it has settled on a false shape.
+    Doubt,
+    /// The least posterior mean.
+    Settle,
+}
+
+impl Aim {
+    fn doubt(self) -> f64 {
+        if self == Aim::Doubt { 2.0 } else { 1.0 }
+    }
+}
+
 /// Parameters of an earlier fit, to start the next from.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Warm {
@@ -221,9 +238,9 @@ impl<'a> Model<'a> {
         feasible.min_by(|a, b| a.mean.total_cmp(&b.mean)).map(|site| site.index)
     }
 
-    /// The site to measure next, and its expected improvement as a share of the objective. `greedy` takes the least
-    /// posterior mean instead. `None` when every site that was found is known already.
-    pub(crate) fn propose(&self, draw: &mut SplitMix64, greedy: bool) -> Option<(Site, f64)> {
+    /// The site to measure next, and its expected improvement as a share of the objective. `Aim::Settle` takes the least
+    /// posterior mean instead; `None` when every site that was found is known already.
+    pub(crate) fn propose(&self, draw: &mut SplitMix64, aim: Aim) -> Option<(Site, f64)> {
         let reachable = self.evaluated.iter().filter(|site| site.feasible >= 0.5);
         let best = reachable.map(|site| site.mean).min_by(f64::total_cmp);
         let worth = |site: &Site| {
@@ -231,8 +248,8 @@ impl<'a> Model<'a> {
             match best {
                 // Nothing feasible is known yet: look where that is likeliest.
                 None => feasible.max(1e-12).ln() + 0.01 * (-mean),
-                Some(_) if greedy => -mean + feasible.clamp(1e-12, FEASIBLE).ln() * 20.0,
-                Some(best) => log_expected_improvement(mean, sd, best) + feasible.max(1e-12).ln(),
+                Some(_) if aim == Aim::Settle => -mean + feasible.clamp(1e-12, FEASIBLE).ln() * 20.0,
+                Some(best) => log_expected_improvement(mean, sd * aim.doubt(), best) + feasible.max(1e-12).ln(),
             }
         };
         let mut seen = self.known.clone();
@@ -301,7 +318,7 @@ mod tests {
         assert!(told[free.recommend(|_| true).expect("a point")].site[2] < 0.5, "spin is best without the limit");
         let bound = Model::fit(&space, &limits(), &told, &mut Warm::default()).expect("a model");
         assert!(told[bound.recommend(|_| true).expect("a point")].site[2] > 0.5, "spin breaks the limit");
-        let (site, _) = bound.propose(&mut SplitMix64::new(1), false).expect("a proposal");
+        let (site, _) = bound.propose(&mut SplitMix64::new(1), Aim::Improve).expect("a proposal");
         assert!(site[2] > 0.5, "{site:?}");
     }
 
@@ -323,7 +340,7 @@ mod tests {
         told.iter_mut().filter(|t| t.site[2] < 0.5).for_each(|t| t.log_objective = None);
         let model = Model::fit(&space, &[], &told, &mut Warm::default()).expect("a model");
         assert!(told[model.recommend(|_| true).expect("a point")].log_objective.is_some());
-        let (site, _) = model.propose(&mut SplitMix64::new(2), true).expect("a proposal");
+        let (site, _) = model.propose(&mut SplitMix64::new(2), Aim::Settle).expect("a proposal");
         assert!(told.iter().all(|t| Space::key(&t.site) != Space::key(&site)));
     }
 
