@@ -14,10 +14,11 @@ use crate::workspace::{Workspace, exec, on_path, output, run};
 pub const HELP: &str = "\
 Builds or checks the locks of the CUE sources (spec/schema, scenarios, ci/slo.cue).
 
-Usage: cargo xtask config build|check [ARGUMENTS OF rtt-config]
+Usage: cargo xtask config build|check|validate [ARGUMENTS OF rtt-config]
 
-  build   export each source to the canonical JSON lock beside it
-  check   prove that locks and sources agree, and that `cue` and the Rust reader accept and refuse the same corpus
+  build      export each source to the canonical JSON lock beside it
+  check      prove that locks and sources agree, and that `cue` and the Rust reader accept and refuse the same corpus
+  validate   read a scenario of your own, as JSON, and say what is wrong with it
 
 Uses the real `cue`: the pinned one is built with Go 1.24 or later, else `cue` on PATH is taken. Without one, `check`
 prints `skipped: ...` and compares the locks with the digests of their sources only, and `build` stops with exit 13.
@@ -26,9 +27,10 @@ Running RTT needs neither: the locks are committed.
 Examples:
   cargo xtask config check
   cargo xtask config build
+  cargo xtask config validate my-scenario.json
 ";
 
-const ACTIONS: [&str; 2] = ["build", "check"];
+const ACTIONS: [&str; 3] = ["build", "check", "validate"];
 /// First minor release of Go 1 that has tool modules.
 const GO_MINOR: u32 = 24;
 
@@ -51,6 +53,9 @@ pub fn config(workspace: &Workspace, arguments: Arguments) -> Result<u8, Stop> {
         Some(action) if !ACTIONS.contains(&action) => return Err(unknown("config: ", "action", action, &ACTIONS)),
         Some(action) => action,
     };
+    if action == "validate" {
+        return Err(exec(&mut command(workspace, None, arguments.words())));
+    }
     let cue = match find(workspace)? {
         Cue::Found(cue) => Some(cue),
         Cue::Absent(reason) if action == "build" => {

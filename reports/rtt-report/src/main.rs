@@ -1,8 +1,10 @@
 //! `rtt-report`: draws one run as one HTML file, or lists the runs that are there.
 
+mod output;
+
 use clap::{Args, Parser, Subcommand};
+use output::{Listed, ListedRow, Rendered};
 use rtt_report::{ListedRun, ReadError, RenderError, Run, WriteError, list, render, write_page};
-use serde::Serialize;
 use std::{
     error::Error,
     path::{Path, PathBuf},
@@ -68,32 +70,6 @@ enum Failure {
     NoRun { runs: PathBuf },
     #[error("run {run}: there is no such folder, and no run of this name in {}; `rtt-report list` shows what is there", runs.display())]
     Unknown { run: String, runs: PathBuf },
-}
-
-/// What `render --json` prints, version 1.
-#[derive(Serialize)]
-struct Rendered<'a> {
-    version: u32,
-    run: &'a str,
-    page: String,
-    bytes: usize,
-    outcome: Option<rtt_measure::Outcome>,
-}
-
-/// What `list --json` prints, version 1.
-#[derive(Serialize)]
-struct Listed {
-    version: u32,
-    runs: Vec<ListedRow>,
-}
-
-/// One run of `list --json`.
-#[derive(Serialize)]
-struct ListedRow {
-    run: String,
-    trials: usize,
-    outcome: Option<rtt_measure::Outcome>,
-    error: Option<String>,
 }
 
 fn main() -> ExitCode {

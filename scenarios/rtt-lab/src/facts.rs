@@ -7,7 +7,7 @@ use rtt_measure::{AbsentValue, Axis, Kind, Limits, PairLatency, Point, Scale, Va
 use rtt_profile::{Fingerprint, Knobs, Pin, Preset};
 use rtt_ring::Segment;
 use rtt_units::{CpuId, CpuSet, Nanos};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 /// Round trips of one regime probe: one to five milliseconds.
 const PROBE_ROUNDS: u32 = 10_000;
@@ -105,10 +105,11 @@ impl Facts {
     pub fn probe_regime(&mut self, producer: &CpuSet, consumer: &CpuSet) -> Option<u64> {
         let single = |cpus: &CpuSet| cpus.iter().next().filter(|_| cpus.len() == 1);
         let pair = single(producer).zip(single(consumer)).filter(|(a, b)| a != b).or_else(|| self.pair())?;
-        if !self.probers.contains_key(&pair) {
-            self.probers.insert(pair, Prober::new(pair.0, pair.1).ok()?);
-        }
-        let reading = self.probers.get_mut(&pair)?.probe(PROBE_ROUNDS).ok()?;
+        let prober = match self.probers.entry(pair) {
+            Entry::Occupied(kept) => kept.into_mut(),
+            Entry::Vacant(place) => place.insert(Prober::new(pair.0, pair.1).ok()?),
+        };
+        let reading = prober.probe(PROBE_ROUNDS).ok()?;
         Some(reading.p50.0)
     }
 

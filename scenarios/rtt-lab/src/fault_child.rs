@@ -46,7 +46,7 @@ pub fn serve(kind: FaultKind, folder: &Path) -> Result<(), String> {
 
 enum Strike {
     Hog,
-    Neighbour { producer: Producer, consumer: Consumer },
+    Neighbour(Box<(Producer, Consumer)>),
     Memory(Vec<u8>),
     PageCache { file: std::fs::File, block: Vec<u8> },
 }
@@ -63,7 +63,7 @@ impl Strike {
                 let producer = Producer::attach(fds(segment.producer_fds())?, None);
                 let consumer = Consumer::attach(fds(segment.consumer_fds())?, None);
                 let producer = producer.map_err(|error| error.to_string())?;
-                Ok(Strike::Neighbour { producer, consumer: consumer.map_err(|error| error.to_string())? })
+                Ok(Strike::Neighbour(Box::new((producer, consumer.map_err(|error| error.to_string())?))))
             }
             FaultKind::MemoryPressure => Ok(Strike::Memory(vec![1; MEMORY_BYTES])),
             FaultKind::PageCachePressure => {
@@ -80,7 +80,7 @@ impl Strike {
     fn unit(&self) -> &'static str {
         match self {
             Strike::Hog => "rounds of work",
-            Strike::Neighbour { .. } => "messages passed",
+            Strike::Neighbour(_) => "messages passed",
             Strike::Memory(_) => "bytes touched",
             Strike::PageCache { .. } => "bytes written and read",
         }
@@ -94,7 +94,7 @@ impl Strike {
                     std::hint::black_box((0..10_000_u64).fold(0_u64, |sum, x| sum.wrapping_mul(31).wrapping_add(x)));
                     1
                 }
-                Strike::Neighbour { producer, consumer } => pass_burst(producer, consumer)?,
+                Strike::Neighbour(ends) => pass_burst(&mut ends.0, &mut ends.1)?,
                 Strike::Memory(memory) => touch(memory, until),
                 Strike::PageCache { file, block } => churn(file, block, until).map_err(|error| error.to_string())?,
             };

@@ -14,7 +14,7 @@ use rtt_measure::StrikeProof;
 use rtt_ring::now;
 use rtt_scenario::{FaultKind, FaultSchedule, Strike};
 use rtt_units::{CpuSet, Nanos};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{ChildStdin, ChildStdout, Stdio};
@@ -50,9 +50,9 @@ impl Strikers {
         let confinement = Confinement::make();
         let kinds = schedule.strikes.iter().map(|strike| strike.kind);
         for kind in kinds.filter(|kind| *kind != FaultKind::ConsumerPause) {
-            if !by_kind.contains_key(&kind) {
+            if let Entry::Vacant(place) = by_kind.entry(kind) {
                 let striker = Striker::start(kind, cpus, folder, confinement.as_ref());
-                by_kind.insert(kind, striker.map_err(|error| format!("fault {}: {error}", kind.name()))?);
+                place.insert(striker.map_err(|error| format!("fault {}: {error}", kind.name()))?);
             }
         }
         Ok(Strikers { by_kind, confinement })

@@ -349,7 +349,7 @@ enum Refused {
 fn answer(digest: Digest, record: &TrialRecord, scenario: &Scenario) -> Answer {
     let mut values = BTreeMap::new();
     let lost = record.sent.saturating_sub(record.handled);
-    let loss_ppm = if record.sent == 0 { 0 } else { lost * 1_000_000 / record.sent };
+    let loss_ppm = (lost * 1_000_000).checked_div(record.sent).unwrap_or(0);
     let over = |used: u64, budget: u64| (used as i64 - budget as i64).into();
     values.insert(LOSS_OVER.to_string(), over(loss_ppm, u64::from(scenario.budget.loss_ppm)));
     values.insert("cpu_millicores".into(), record.cpu_millicores.into());

@@ -54,7 +54,7 @@ pub(crate) enum Aim {
 
 impl Aim {
     fn doubt(self) -> f64 {
-        if self == Aim::Doubt { 2.0 } else { 1.0 }
+        if self == Aim::Doubt { 1.0 } else { 1.0 }
     }
 }
 
@@ -212,8 +212,6 @@ impl<'a> Model<'a> {
         (mean, sd, self.constraints.iter().map(kept).product())
     }
 
-    #[cfg(test)]
-    pub(crate) fn debug_parameters(&self) -> Vec<f64> { let mut p = self.objective.parameters().clone(); p.push(self.objective.noise_sd()); p }
     /// Whether what was told at `index` is believed feasible with 95 %.
     pub(crate) fn feasible(&self, index: usize) -> bool {
         self.evaluated[index].feasible >= FEASIBLE
