@@ -6,9 +6,7 @@
 //! ENDPOINT-5  What `ready` tells was read back from where it took effect: affinity from the kernel, page size from
 //!             the map, knobs from the loop's own settings.
 
-use crate::control::{
-    Answer, Configure, Counter, End, HelloAnswer, LineError, Lines, Ready, Report, Request, VERSION,
-};
+use crate::control::{Answer, Configure, Counter, End, HelloAnswer, LineError, Lines, Ready, Report, Request, VERSION};
 use crate::message_loop::{LoopEnd, LoopReport, MessageLoop};
 use crate::telemetry::SlicedHistogram;
 use rtt_host::{Counters, allowed_cpus, pin_thread, topology};

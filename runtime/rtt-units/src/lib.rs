@@ -104,7 +104,8 @@ fn format_scaled(value: u64, units: &[Unit], f: &mut std::fmt::Formatter<'_>) ->
     let exact = value.is_multiple_of(scale);
     let thousandths = (u128::from(value) * 1000 + u128::from(scale) / 2) / u128::from(scale);
     let text = format!("{}.{:03}", thousandths / 1000, thousandths % 1000);
-    let text = if exact { (value / scale).to_string() } else { text.trim_end_matches('0').trim_end_matches('.').into() };
+    let text =
+        if exact { (value / scale).to_string() } else { text.trim_end_matches('0').trim_end_matches('.').into() };
     f.pad(&format!("{text}{suffix}"))
 }
 

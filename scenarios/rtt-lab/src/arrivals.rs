@@ -153,8 +153,7 @@ mod tests {
     #[test]
     fn each_arrival_keeps_its_mean_rate_and_time_never_goes_back() {
         let burst = Arrival::Burst { factor: 10, share_permille: 100, period_us: 10_000 };
-        for (arrival, producers, mean_per_s) in
-            [(Arrival::Fixed, 1, 1e5), (Arrival::Poisson, 4, 1e5), (burst, 1, 1e5)]
+        for (arrival, producers, mean_per_s) in [(Arrival::Fixed, 1, 1e5), (Arrival::Poisson, 4, 1e5), (burst, 1, 1e5)]
         {
             let due = first(arrival, producers, 3, 40_000);
             assert!(due.is_sorted_by_key(|due| due.at), "{arrival:?}");

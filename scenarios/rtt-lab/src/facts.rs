@@ -177,10 +177,8 @@ fn powers(name: &str, min: u64, max: u64) -> Axis {
 }
 
 fn span(name: &str, min: u32, max: u32, when_wait: Option<[&str; 2]>) -> Axis {
-    let when = when_wait.map(|waits| When {
-        axis: "wait".into(),
-        values: waits.map(|wait| Value::Text(wait.into())).to_vec(),
-    });
+    let when = when_wait
+        .map(|waits| When { axis: "wait".into(), values: waits.map(|wait| Value::Text(wait.into())).to_vec() });
     let (min, max) = (Some(f64::from(min)), Some(f64::from(max)));
     Axis { min, max, scale: Scale::Log1p, when, ..axis(name, Kind::Integer) }
 }

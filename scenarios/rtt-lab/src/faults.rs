@@ -66,7 +66,9 @@ impl Strikers {
             std::thread::sleep(start.saturating_add(strike.at).since(now()).as_duration());
             let confined = if self.confinement.is_some() { "in a cgroup of its own" } else { "under a memory limit" };
             let struck = match self.by_kind.get_mut(&strike.kind) {
-                Some(striker) => striker.strike(strike).map(|(from, to, words)| (from, to, format!("{words}, {confined}"))),
+                Some(striker) => {
+                    striker.strike(strike).map(|(from, to, words)| (from, to, format!("{words}, {confined}")))
+                }
                 None => pause(endpoint, strike),
             };
             proofs.push(proof_of(strike, start, struck));

@@ -118,11 +118,8 @@ pub fn open_loop(run: Run, mut arrivals: Arrivals, mut rings: Vec<Producer>) -> 
                 break;
             }
             let intended = if flood { attempt } else { intended };
-            let stamp = Stamp {
-                intended,
-                excused: excuse.start(intended, attempt),
-                sequence: sequence[due.ring as usize],
-            };
+            let stamp =
+                Stamp { intended, excused: excuse.start(intended, attempt), sequence: sequence[due.ring as usize] };
             let blocked = send(&mut rings[due.ring as usize], due, stamp, run.wait, &mut sent)?;
             excuse.blocked = excuse.blocked.saturating_add(blocked);
             sequence[due.ring as usize] += 1;

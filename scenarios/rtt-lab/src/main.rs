@@ -22,12 +22,15 @@ use std::process::ExitCode;
 
 /// Measures the runtime's endpoint on this host, in real processes.
 #[derive(Parser)]
-#[command(version, after_help = "Examples:
+#[command(
+    version,
+    after_help = "Examples:
   rtt-lab serve --endpoint '*=target/release/rtt-endpoint' --log /tmp/run/trials.jsonl --pack scenarios
       then, on standard input: {\"measure\": {...}, \"id\": \"a\", \"scenario\": \"steady\", \"seed\": 1}
 
 Exit codes: 0 ok, 1 unexpected, 2 usage, 3 configuration refused, 13 environment unfit, 15 another measurement holds
-the host.")]
+the host."
+)]
 struct Options {
     #[command(subcommand)]
     command: Command,
@@ -111,8 +114,7 @@ fn serve(options: Serve) -> Result<(), (u8, String)> {
         HeldError::Unavailable { .. } => (UNFIT, error.to_string()),
     })?;
     let endpoints: BTreeMap<String, PathBuf> = options.endpoints.into_iter().collect();
-    let opened =
-        Lab::open(endpoints, &options.log, &options.pack, &options.scenario_files, options.cpus.as_ref());
+    let opened = Lab::open(endpoints, &options.log, &options.pack, &options.scenario_files, options.cpus.as_ref());
     let mut lab = opened.map_err(|error| match error {
         OpenError::Pack(_) | OpenError::Scenario(_) => (CONFIGURATION, format!("{error}; nothing was run")),
         OpenError::Facts(_) | OpenError::Endpoint { .. } | OpenError::OtherHost { .. } => (UNFIT, error.to_string()),

@@ -113,7 +113,10 @@ impl Lab {
         let facts = Facts::read(cpus)?;
         let (mut writer, opened) = LogWriter::open(log)?;
         if opened.torn_bytes > 0 {
-            eprintln!("rtt-lab: the log ended in {} bytes of a record that was not finished; they were cut", opened.torn_bytes);
+            eprintln!(
+                "rtt-lab: the log ended in {} bytes of a record that was not finished; they were cut",
+                opened.torn_bytes
+            );
         }
         let mut records = opened.records.into_iter();
         let run = match records.next() {
@@ -123,8 +126,7 @@ impl Lab {
                 run
             }
             Some((_, Record::Run(run))) => {
-                unchanged(&run, &facts, &inputs)
-                    .map_err(|reason| OpenError::OtherHost { path: log.into(), reason })?;
+                unchanged(&run, &facts, &inputs).map_err(|reason| OpenError::OtherHost { path: log.into(), reason })?;
                 *run
             }
             Some(_) => return Err(OpenError::NotARun { path: log.into() }),
@@ -260,7 +262,8 @@ impl Lab {
         };
         let outcome = trial::run(&mut self.facts, &trial);
         let wall_ns = outcome.report.as_ref().map_or(0, |report| report.wall_ns);
-        let per_wall = |cpu_ns: u64| if wall_ns == 0 { 0 } else { (u128::from(cpu_ns) * 1000 / u128::from(wall_ns)) as u64 };
+        let per_wall =
+            |cpu_ns: u64| if wall_ns == 0 { 0 } else { (u128::from(cpu_ns) * 1000 / u128::from(wall_ns)) as u64 };
         let report = outcome.report.as_ref();
         Ok(TrialRecord {
             id: id.into(),
@@ -393,7 +396,9 @@ fn same(
         ("arm", known.arm == arm),
     ];
     match checks.iter().find(|(_, equal)| !equal) {
-        Some((field, _)) => Err(format!("measurement {} is in the log with another {field}; nothing was run", known.id)),
+        Some((field, _)) => {
+            Err(format!("measurement {} is in the log with another {field}; nothing was run", known.id))
+        }
         None => Ok(()),
     }
 }

@@ -124,10 +124,8 @@ struct Ran {
 /// Runs `trial` once.
 pub fn run(facts: &mut Facts, trial: &Trial) -> Outcome {
     let placed = facts.topology.place(trial.knobs.pin, &facts.allowed, 1);
-    let (producer, consumer) = placed.map_or_else(
-        |_| (facts.allowed.clone(), facts.allowed.clone()),
-        |placed| (placed.producer, placed.consumer),
-    );
+    let (producer, consumer) = placed
+        .map_or_else(|_| (facts.allowed.clone(), facts.allowed.clone()), |placed| (placed.producer, placed.consumer));
     let before_ns = facts.probe_regime(&producer, &consumer);
     let before = rtt_host::Interference::read();
     let ran = drive(facts, trial);
@@ -209,9 +207,9 @@ fn drive(facts: &Facts, trial: &Trial) -> Result<Ran, Broken> {
     }
     let replies = if workload.reply { Some(client.attach_replies(0, Some(pidfd()?))?) } else { None };
     let schedule = trial.faults.map(|plan| plan.draw(trial.seed, trial.length));
-    let strikers = schedule.as_ref().map(|schedule| {
-        Strikers::start(schedule, &placed.consumer, trial.folder).map(|strikers| (strikers, schedule))
-    });
+    let strikers = schedule
+        .as_ref()
+        .map(|schedule| Strikers::start(schedule, &placed.consumer, trial.folder).map(|strikers| (strikers, schedule)));
     let mut strikers = strikers.transpose().map_err(Broken)?;
     let start = now().saturating_add(LEAD);
     client.start(start, trial.length)?;

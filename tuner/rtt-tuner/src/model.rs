@@ -54,7 +54,7 @@ pub(crate) enum Aim {
 
 impl Aim {
     fn doubt(self) -> f64 {
-        if self == Aim::Doubt { 1.0 } else { 1.0 }
+        if self == Aim::Doubt { 2.0 } else { 1.0 }
     }
 }
 

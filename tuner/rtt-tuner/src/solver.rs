@@ -18,6 +18,9 @@ use std::{
 /// Draws of a site that was not measured yet, before the space counts as used up.
 const TRIES: usize = 2000;
 
+/// From which evaluation on the model doubts itself, and at every how many: a short search has no time for it.
+const DOUBT: (u64, u64) = (24, 5);
+
 /// What a solver searches on.
 pub(crate) trait Surface {
     /// Measures once; `None` once the budget is spent.
@@ -277,11 +280,11 @@ impl<'a> ModelSearch<'a> {
         ModelSearch { space, design, draw, warm: Warm::default(), evaluations: evaluations as u64 }
     }
 
-    /// The last tenth, and at least the last of a short search, settle on the best; before, every fourth doubts.
+    /// The last tenth, and at least the last of a short search, settle on the best; some before it doubt.
     fn aim(&self, iteration: u64) -> Aim {
         if iteration + (self.evaluations / 10).max(1) >= self.evaluations {
             Aim::Settle
-        } else if iteration.is_multiple_of(4) {
+        } else if iteration >= DOUBT.0 && iteration.is_multiple_of(DOUBT.1) {
             Aim::Doubt
         } else {
             Aim::Improve

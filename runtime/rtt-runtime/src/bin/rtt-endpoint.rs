@@ -12,11 +12,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Serves messages over shared-memory rings, as a signed profile or the client says.
 #[derive(Parser)]
-#[command(version, after_help = "Examples:
+#[command(
+    version,
+    after_help = "Examples:
   rtt-endpoint --profile profiles/signed/0123456789abcdef.json --listen /run/rtt/endpoint.sock
   rtt-endpoint --listen /tmp/lab.sock        # each client brings its own knobs
 
-Exit codes: 0 ok, 1 unexpected, 2 usage, 13 environment unfit, 16 profile refused.")]
+Exit codes: 0 ok, 1 unexpected, 2 usage, 13 environment unfit, 16 profile refused."
+)]
 struct Options {
     /// Run this sealed profile; clients cannot overrule it.
     #[arg(long, value_name = "FILE")]
@@ -55,9 +58,9 @@ fn run(options: &Options) -> Result<(), (u8, String)> {
     };
     let listener = listen(path).map_err(|error| (UNFIT, format!("{}: {error}", path.display())))?;
     for client in listener.incoming() {
-        let served = client.map_err(|error| error.to_string()).and_then(|socket| {
-            endpoint.serve(socket).map_err(|error| error.to_string())
-        });
+        let served = client
+            .map_err(|error| error.to_string())
+            .and_then(|socket| endpoint.serve(socket).map_err(|error| error.to_string()));
         if let Err(error) = served {
             eprintln!("rtt-endpoint: client: {error}"); // One bad client is no reason to stop.
         }

@@ -83,9 +83,8 @@ fn wait_is_what_the_loop_does_while_there_is_nothing() {
 #[test]
 fn spin_us_is_how_long_the_loop_spins_before_it_yields_or_sleeps() {
     for wait in [Wait::Yield, Wait::Futex] {
-        let spins = |spin_us| {
-            one_by_one(&Knobs { wait, spin_us, ..plain() }, 50, Nanos::from_millis(2)).counts["spins"]
-        };
+        let spins =
+            |spin_us| one_by_one(&Knobs { wait, spin_us, ..plain() }, 50, Nanos::from_millis(2)).counts["spins"];
         assert_eq!(spins(0), 0, "{wait:?}");
         assert!(spins(1000) > 0, "{wait:?}");
     }

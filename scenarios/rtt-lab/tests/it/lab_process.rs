@@ -144,9 +144,9 @@ impl Lab {
 /// Whether process `pid` has a thread called `name`.
 fn named(pid: u32, name: &str) -> bool {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    tasks.into_iter().any(|task| {
-        std::fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim() == name)
-    })
+    tasks
+        .into_iter()
+        .any(|task| std::fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim() == name))
 }
 
 /// Whether the lab's generator is there: the run has begun, or will in the next hundredth of a second.
