@@ -26,6 +26,17 @@ fn large_hosts_measure_eight_pairs_of_each_class() {
 }
 
 #[test]
+fn pairs_are_spread_from_the_first_to_the_last() {
+    let pairs: Vec<_> = (0..15).map(|index| (CpuId(index), CpuId(index + 1))).collect();
+    for (keep, firsts) in [(8, &[0, 2, 4, 6, 8, 10, 12, 14][..]), (2, &[0, 14]), (1, &[0])] {
+        let found: Vec<u32> = spread(&pairs, keep).map(|(a, _)| a.0).collect();
+        assert_eq!(found, firsts);
+    }
+    assert_eq!(spread(&pairs, usize::MAX).collect::<Vec<_>>(), pairs);
+    assert_eq!(spread(&[], 8).count(), 0);
+}
+
+#[test]
 fn this_host_is_measured_or_says_why_not() {
     let topology = SysTopology::this_host().read().expect("a mounted /sys");
     let cpus: CpuSet = allowed_cpus().iter().take(3).collect();

@@ -102,6 +102,12 @@ proptest! {
         prop_assert!((total - 1.0).abs() < 1e-9, "{:?}", levels);
         readings.sort_unstable();
         prop_assert!(readings.windows(2).all(|pair| regimes.of(pair[0]) <= regimes.of(pair[1])));
+        for (index, level) in levels.iter().enumerate() {
+            prop_assert_eq!(regimes.of(level.upper_ns), index);
+            prop_assert!(level.upper_ns == u64::MAX || regimes.of(level.upper_ns + 1) == index + 1);
+        }
+        let every: Vec<usize> = (0..1200).map(|ns| regimes.of(ns)).collect();
+        prop_assert!(every.is_sorted(), "{:?}", levels);
         readings.reverse();
         prop_assert_eq!(clusters(&readings), regimes);
     }

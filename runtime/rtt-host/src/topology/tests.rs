@@ -140,6 +140,8 @@ mod with_hwloc {
             distances.sort_unstable();
             distances.dedup();
             assert_eq!(distances, [10, 16, 25, 32, 33]);
+            let local = arm.nodes.iter().enumerate().map(|(index, node)| node.distances[index]);
+            assert!(local.eq([10; 4]), "each node is nearest to itself");
         }
         if let Some(xeon) = saved("96em64t-4n4d3ca2co-pci.xml") {
             assert_eq!((xeon.cpus.len(), xeon.package_count(), xeon.nodes.len()), (96, 16, 4));

@@ -239,3 +239,37 @@ fn a_report_program_is_given_the_run_and_its_failure_costs_only_the_report() {
         assert_eq!(err.contains("no report: "), !drawn, "{err}");
     }
 }
+
+/// TUNER-10 and TUNER-11, with a lab that loses the second pair.
+#[test]
+fn tuner_10_tuner_11_a_void_pair_bets_nothing_and_the_figures_are_those_of_the_pairs() {
+    let root = tempfile::tempdir().expect("a folder");
+    let lose = "sed -u '/\"id\":\"c001-/s/\"settled\"/\"void\"/'";
+    let lab = script(root.path(), "losing.sh", &format!("{} \"$@\" | {lose}", surface()));
+    let words = ["--quick", "--seed", "7", "--endpoint", "x", "--lab", lab.to_str().expect("UTF-8")];
+    let (_, object, err) = run(root.path(), &words);
+    let confirmation = fit_of(&object).confirmation.unwrap_or_else(|| panic!("pairs: {err}"));
+    let pairs = &confirmation.pairs;
+    assert!(pairs[1].log_ratio.is_none() && pairs[0].log_ratio.is_some() && pairs.len() > 2, "TUNER-10");
+    assert_eq!(pairs[1].wealth_better.to_bits(), pairs[0].wealth_better.to_bits(), "TUNER-10");
+    let tuned: Vec<f64> = pairs.iter().filter_map(|pair| pair.candidate).map(f64::ln).collect();
+    let mean = (tuned.iter().sum::<f64>() / tuned.len() as f64).exp();
+    assert!((mean / confirmation.objective_tuned.estimate - 1.0).abs() < 1e-9, "TUNER-11");
+}
+
+/// TUNER-7: runs that never settle are no results, so nothing is recommended and the outcome is open.
+#[test]
+fn tuner_7_what_never_settles_gives_no_objective() {
+    let root = tempfile::tempdir().expect("a folder");
+    let hello = r#"{"name": "p", "axes": [{"name": "x", "kind": "integer", "min": 0, "max": 900}]}"#;
+    let never = r#"{"verdict": "never_settled", "reason": "drift"}"#;
+    let body =
+        format!("echo '{hello}'; read -r line; echo '{{\"ok\": true}}'; while read -r line; do echo '{never}'; done");
+    let program = script(root.path(), "never.sh", &body);
+    let words = ["--quick", "--seed", "1", "--simulate", program.to_str().expect("UTF-8")];
+    let (code, object, err) = run(root.path(), &words);
+    assert_eq!((code, &object["outcome"], &object["p99_ns"]), (12, &"undecided".into(), &Value::Null), "{err}");
+    let fit = fit_of(&object);
+    assert!(fit.recommended.is_none() && fit.points.iter().all(|point| point.objective.is_none()));
+    assert!(fit.notes.iter().any(|note| note.contains("never settled (drift)")), "{:?}", fit.notes);
+}
