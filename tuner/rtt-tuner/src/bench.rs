@@ -7,12 +7,12 @@ use crate::arguments::BenchArguments;
 use crate::exit::{Exit, Stop};
 use crate::model::{Model, Told, Warm};
 use crate::objective::{Ask, Course};
+use crate::output::Row;
 use crate::problem::Problem;
 use crate::solver::{LatinHypercube, ModelSearch, Proposer, Random, Surface, search};
 use crate::space::{Site, Space};
 use argmin::core::Error;
 use rtt_measure::{Arm, Constraint};
-use serde::Serialize;
 use std::cell::{Cell, RefCell};
 use std::process::Command;
 use std::sync::{
@@ -36,18 +36,6 @@ const PUBLISHED: [(&str, [[f64; 3]; 3]); 8] = [
     ("egobox 1.0 (10 seeds)", [[23.0, 23.0, 33.0], [4.7, 6.5, 11.0], [1.2, 2.6, 6.8]]),
     ("small GP, log p99, log window", [[12.0, 18.0, 59.0], [4.7, 8.1, 17.0], [1.2, 4.1, 11.0]]),
 ];
-
-/// One row of the result.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-struct Row {
-    problem: String,
-    solver: &'static str,
-    evals: usize,
-    seeds: u64,
-    median: f64,
-    mean: f64,
-    p90: f64,
-}
 
 /// A problem as solvers see it.
 struct Bench<'a> {

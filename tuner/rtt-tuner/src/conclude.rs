@@ -3,9 +3,9 @@
 use crate::confirm::{Confirmed, Ended, TOLERANCE};
 use crate::model::{Model, Told, Warm};
 use crate::objective::Evaluation;
+use crate::output::Begun;
 use crate::plan::FAULT_WEIGHT;
 use crate::progress::shown;
-use crate::run_folder::Begun;
 use crate::session::{Measured, Session};
 use crate::space::Space;
 use rtt_measure::{

@@ -18,6 +18,7 @@ mod matrix;
 mod model;
 mod narrow;
 mod objective;
+mod output;
 mod plan;
 mod problem;
 mod progress;

@@ -6,8 +6,8 @@
 use crate::exit::Stop;
 use crate::narrow::near_name;
 use crate::objective::Condition;
+use crate::output::Plan;
 use rtt_measure::{Hello, ScenarioRef};
-use serde::{Deserialize, Serialize};
 
 /// Scenarios of a run that names none.
 const SCENARIOS: [&str; 3] = ["steady", "burst", "busy"];
@@ -25,34 +25,6 @@ const FULL: (usize, usize, u32) = (60, 8, 60);
 const POINTS_MIN: usize = 6;
 /// Share of the budget that is kept for the confirmation of a full run.
 const CONFIRMATION: f64 = 0.45;
-
-/// What a run is going to do.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Plan {
-    /// Names and digests of the scenarios; empty for a base problem.
-    pub(crate) scenarios: Vec<ScenarioRef>,
-    /// Shares of a full run, scenario by scenario; one 1.0 for a base problem.
-    pub(crate) shares: Vec<f64>,
-    /// Name of the fault plan; absent for calm runs only.
-    pub(crate) faults: Option<String>,
-    /// Points that the model proposes, its first design included.
-    pub(crate) points: usize,
-    /// Points of random search, for comparison.
-    pub(crate) random: usize,
-    /// Whether the presets are measured.
-    pub(crate) presets: bool,
-    /// Runs of the placebo.
-    pub(crate) placebo: usize,
-    /// Most pairs.
-    pub(crate) pairs_max: u32,
-    /// Measuring time in milliseconds.
-    pub(crate) budget_ms: u64,
-    /// What measuring one point takes, in milliseconds: 0 where the problem does not tell.
-    pub(crate) point_ms: u64,
-    /// Least and most measuring time that the plan takes, in milliseconds.
-    pub(crate) estimate_ms: (u64, u64),
-}
 
 /// The wishes that a plan is made of.
 #[derive(Clone, Debug)]

@@ -7,6 +7,7 @@
 //! dropped.
 
 use crate::interrupt;
+use crate::output::{StartRequest, TruthRequest};
 use rtt_measure::{Answer, Hello, MeasureRequest, PROTOCOL, Point};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -191,11 +192,7 @@ impl Problem {
     /// # Errors
     /// [`ProblemError`].
     pub(crate) fn begin(&mut self, seed: u64) -> Result<(), ProblemError> {
-        #[derive(Serialize)]
-        struct Start {
-            start: u64,
-        }
-        self.ask::<serde_json::Value>(&Start { start: seed }, "the start").map(|_| ())
+        self.ask::<serde_json::Value>(&StartRequest { start: seed }, "the start").map(|_| ())
     }
 
     /// Measures once.
@@ -224,11 +221,7 @@ impl Problem {
     /// # Errors
     /// [`ProblemError`].
     pub(crate) fn truth(&mut self, point: &Point) -> Result<Truth, ProblemError> {
-        #[derive(Serialize)]
-        struct Ask<'a> {
-            truth: &'a Point,
-        }
-        self.ask(&Ask { truth: point }, "the truth")
+        self.ask(&TruthRequest { truth: point }, "the truth")
     }
 }
 

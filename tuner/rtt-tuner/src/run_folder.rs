@@ -4,10 +4,9 @@
 //! TUNER-8  A resumed run does what it was asked at first: options that contradict `run.json` are refused.
 
 use crate::exit::{Exit, Stop, with_causes};
-use crate::plan::Plan;
+use crate::output::{Begun, Options, Plan};
 use rtt_measure::{Point, Record, read_log};
 use rtt_profile::utc;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -15,38 +14,6 @@ use std::path::{Path, PathBuf};
 
 /// Version of `run.json`.
 const VERSION: u32 = 1;
-
-/// What the user asked for, as far as it decides what is measured.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Options {
-    pub(crate) quick: bool,
-    pub(crate) scenario: Vec<String>,
-    pub(crate) budget_ms: Option<u64>,
-    pub(crate) fix: Vec<String>,
-    pub(crate) sweep: Vec<String>,
-    pub(crate) cpus: Option<String>,
-    pub(crate) no_faults: bool,
-    pub(crate) simulate: Vec<String>,
-    /// A decimal string: it may exceed 2^53.
-    pub(crate) seed: Option<String>,
-}
-
-/// `run.json`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Begun {
-    pub(crate) version: u32,
-    pub(crate) options: Options,
-    /// The seed that was drawn or given.
-    pub(crate) seed: String,
-    pub(crate) plan: Plan,
-    /// The incumbent, and where it came from.
-    pub(crate) incumbent: Point,
-    pub(crate) incumbent_origin: String,
-    /// What had to be said about it.
-    pub(crate) notes: Vec<String>,
-}
 
 /// The folder of a run.
 #[derive(Clone, Debug)]

@@ -2,12 +2,12 @@
 
 use crate::arguments::TuneArguments;
 use crate::conclude::words;
+use crate::output::{Begun, P99, Printed};
 use crate::progress::shown;
-use crate::run_folder::{Begun, RunFolder};
+use crate::run_folder::RunFolder;
 use crate::space::Space;
 use rtt_measure::{AbsentValue, Fit, Hello, Interval, Outcome};
-use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Version of the object that `--json` prints.
 const VERSION: u32 = 1;
@@ -126,30 +126,6 @@ fn next(ending: &Ending<'_>) -> String {
         (_, Some(path)) => format!("cargo xtask profile show {}", path.display()),
         (_, None) => "cargo xtask tune --quick, to tune this host".into(),
     }
-}
-
-#[derive(Serialize)]
-struct P99 {
-    incumbent: Interval,
-    tuned: Interval,
-}
-
-/// What `--json` prints. `p99_ns` is in nanoseconds where `unit` is `ns`, else in the simulated problem's own unit.
-#[derive(Serialize)]
-struct Printed<'a> {
-    version: u32,
-    outcome: Outcome,
-    profile: Option<&'a Path>,
-    report: Option<&'a Path>,
-    log: PathBuf,
-    trials: u64,
-    pairs: u32,
-    p99_ns: Option<P99>,
-    run: &'a str,
-    fit: PathBuf,
-    sentence: &'a str,
-    unit: &'a str,
-    seed: &'a str,
 }
 
 fn json(arguments: &TuneArguments, ending: &Ending<'_>) -> String {

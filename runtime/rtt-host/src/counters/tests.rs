@@ -1,3 +1,5 @@
+//! Counters of this process. Events that the host lacks are skipped with the reason.
+
 use super::*;
 
 fn by_name(readings: &[Reading], name: &str) -> Reading {

@@ -1,3 +1,5 @@
+//! Facts from files that are given; of this host only that each name has a value.
+
 use super::*;
 use crate::sys::tests::Tree;
 use std::collections::BTreeMap;

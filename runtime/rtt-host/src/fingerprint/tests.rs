@@ -1,3 +1,5 @@
+//! The fingerprint from files that are given, and of this host from both sources.
+
 use super::*;
 use crate::{SysTopology, TopologySource, allowed_cpus, pin_thread, sys::tests::Tree};
 use rtt_units::CpuSet;

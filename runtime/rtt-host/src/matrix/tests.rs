@@ -1,3 +1,5 @@
+//! Which pairs are measured and how they are summed up. No figure is asserted.
+
 use super::*;
 use crate::{SysTopology, TopologySource, allowed_cpus, sys::tests::Tree};
 

@@ -1,3 +1,5 @@
+//! Binding of threads and processes, on this host's own CPUs.
+
 use super::*;
 
 /// The binding is that of a thread which ends: no other test sees it.

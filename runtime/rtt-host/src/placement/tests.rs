@@ -1,3 +1,5 @@
+//! Placement and pin classes on a tree, on drawn machines and on this host.
+
 use super::*;
 use crate::{
     SysTopology, TopologySource,

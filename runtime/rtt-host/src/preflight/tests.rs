@@ -1,3 +1,5 @@
+//! The measuring lock on temporary directories, between processes of this host.
+
 use super::*;
 use crate::Spawn;
 

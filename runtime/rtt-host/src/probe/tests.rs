@@ -1,3 +1,5 @@
+//! The probe between this host's CPUs, and its ends when a side is missing. No figure is asserted.
+
 use super::*;
 use crate::pin::allowed_cpus;
 

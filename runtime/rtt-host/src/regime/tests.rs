@@ -1,3 +1,5 @@
+//! Regimes in readings drawn around known levels, and in whatever else may be read.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Children of this program: what they inherit, how they end, and that they end with their parent.
+
 use super::*;
 use rustix::{
     fs::{MemfdFlags, memfd_create},
@@ -166,8 +168,22 @@ fn parent_that_is_killed() {
     if std::env::var_os(PARENT).is_none() {
         return; // Does nothing but in the process that the test above starts.
     }
-    let child = std::thread::spawn(|| Spawn::new("sleep").argument("1000").start().expect("sleep"));
-    let child = child.join().expect("the asking thread has ended");
+    let asking = std::thread::spawn(|| {
+        let cat = Spawn::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).start().expect("cat");
+        (cat, rustix::thread::gettid())
+    });
+    let (mut child, asking) = asking.join().expect("the asking thread");
+    // The kernel sends the signals before the thread leaves this directory, which is later than the join.
+    while Path::new(&format!("/proc/self/task/{}", asking.as_raw_nonzero())).exists() {
+        std::thread::yield_now();
+    }
+    // A child that has been sent SIGKILL never again runs its own code, so that it could not answer.
+    let mut input = child.take_stdin().expect("piped");
+    io::Write::write_all(&mut input, b"alive\n").expect("the child reads");
+    let mut line = String::new();
+    let mut output = io::BufReader::new(child.take_stdout().expect("piped"));
+    io::BufRead::read_line(&mut output, &mut line).expect("text");
+    assert_eq!(line, "alive\n");
     println!("child {}", child.pid());
     loop {
         std::thread::park();

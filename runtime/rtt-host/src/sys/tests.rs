@@ -1,3 +1,5 @@
+//! The reader of `/sys` on a made-up tree, whole and damaged; the tree serves other modules' tests too.
+
 use super::*;
 use rtt_profile::Pin;
 use std::fs;

@@ -1,3 +1,5 @@
+//! Topologies from parts, from hwloc and from saved machines. The reader of `/sys` has its own tests.
+
 use super::*;
 use rtt_units::CpuSet;
 

@@ -1,0 +1,116 @@
+//! Every JSON form that the tuner writes: requests to a problem, `run.json`, and what `--json` prints.
+
+use rtt_measure::{Interval, Outcome, Point, ScenarioRef};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Begins one tuning run.
+#[derive(Serialize)]
+pub(crate) struct StartRequest {
+    /// The noise seed.
+    pub(crate) start: u64,
+}
+
+/// Asks for the true value of a point.
+#[derive(Serialize)]
+pub(crate) struct TruthRequest<'a> {
+    /// The point.
+    pub(crate) truth: &'a Point,
+}
+
+/// What the user asked for, as far as it decides what is measured.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Options {
+    pub(crate) quick: bool,
+    pub(crate) scenario: Vec<String>,
+    pub(crate) budget_ms: Option<u64>,
+    pub(crate) fix: Vec<String>,
+    pub(crate) sweep: Vec<String>,
+    pub(crate) cpus: Option<String>,
+    pub(crate) no_faults: bool,
+    pub(crate) simulate: Vec<String>,
+    /// A decimal string: it may exceed 2^53.
+    pub(crate) seed: Option<String>,
+}
+
+/// `run.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Begun {
+    pub(crate) version: u32,
+    pub(crate) options: Options,
+    /// The seed that was drawn or given.
+    pub(crate) seed: String,
+    pub(crate) plan: Plan,
+    /// The incumbent, and where it came from.
+    pub(crate) incumbent: Point,
+    pub(crate) incumbent_origin: String,
+    /// What had to be said about it.
+    pub(crate) notes: Vec<String>,
+}
+
+/// What a run is going to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Plan {
+    /// Names and digests of the scenarios; empty for a base problem.
+    pub(crate) scenarios: Vec<ScenarioRef>,
+    /// Shares of a full run, scenario by scenario; one 1.0 for a base problem.
+    pub(crate) shares: Vec<f64>,
+    /// Name of the fault plan; absent for calm runs only.
+    pub(crate) faults: Option<String>,
+    /// Points that the model proposes, its first design included.
+    pub(crate) points: usize,
+    /// Points of random search, for comparison.
+    pub(crate) random: usize,
+    /// Whether the presets are measured.
+    pub(crate) presets: bool,
+    /// Runs of the placebo.
+    pub(crate) placebo: usize,
+    /// Most pairs.
+    pub(crate) pairs_max: u32,
+    /// Measuring time in milliseconds.
+    pub(crate) budget_ms: u64,
+    /// What measuring one point takes, in milliseconds: 0 where the problem does not tell.
+    pub(crate) point_ms: u64,
+    /// Least and most measuring time that the plan takes, in milliseconds.
+    pub(crate) estimate_ms: (u64, u64),
+}
+
+/// One row of the result.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Row {
+    pub(crate) problem: String,
+    pub(crate) solver: &'static str,
+    pub(crate) evals: usize,
+    pub(crate) seeds: u64,
+    pub(crate) median: f64,
+    pub(crate) mean: f64,
+    pub(crate) p90: f64,
+}
+
+/// p99 of both arms.
+#[derive(Serialize)]
+pub(crate) struct P99 {
+    pub(crate) incumbent: Interval,
+    pub(crate) tuned: Interval,
+}
+
+/// What `--json` prints. `p99_ns` is in nanoseconds where `unit` is `ns`, else in the simulated problem's own unit.
+#[derive(Serialize)]
+pub(crate) struct Printed<'a> {
+    pub(crate) version: u32,
+    pub(crate) outcome: Outcome,
+    pub(crate) profile: Option<&'a Path>,
+    pub(crate) report: Option<&'a Path>,
+    pub(crate) log: PathBuf,
+    pub(crate) trials: u64,
+    pub(crate) pairs: u32,
+    pub(crate) p99_ns: Option<P99>,
+    pub(crate) run: &'a str,
+    pub(crate) fit: PathBuf,
+    pub(crate) sentence: &'a str,
+    pub(crate) unit: &'a str,
+    pub(crate) seed: &'a str,
+}
