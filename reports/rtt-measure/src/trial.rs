@@ -82,8 +82,6 @@ pub struct Limits {
     pub clock_read_ns: u64,
     /// Copying within the second-level cache, bytes in a second.
     pub memcpy_bytes_per_s: u64,
-    /// Lag of a load generator that sends nothing, 99th percentile in nanoseconds: what cannot be told from latency.
-    pub generator_lag_ns_p99: u64,
 }
 
 /// Capacity of a scenario with the default knobs.

@@ -121,7 +121,6 @@ fn limits(header: &RunRecord) -> Table {
     add("one cache line there and back, p99", Cell::or(limits.line_round_trip_ns_p99.map(words::nanos), alone));
     add("waking a sleeper on the other CPU, p50", Cell::figure(words::nanos(limits.wake_ns_p50)));
     add("reading the clock", Cell::figure(words::nanos(limits.clock_read_ns)));
-    add("lag of an idle load generator, p99", Cell::figure(words::nanos(limits.generator_lag_ns_p99)));
     let rate = format!("{}/s", words::bytes(round_bytes(limits.memcpy_bytes_per_s)));
     add("copying within the second-level cache", Cell::figure(rate));
     table

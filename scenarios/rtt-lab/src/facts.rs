@@ -83,10 +83,6 @@ impl Facts {
             wake_ns_p50: wake.0,
             clock_read_ns: best.clock_read.0,
             memcpy_bytes_per_s: best.cached_copy_bytes_per_s,
-            generator_lag_ns_p99: std::thread::scope(|scope| {
-                // On a thread of its own: it raises its priority.
-                scope.spawn(crate::generator::idle_lag).join().map_or(0, |lag| lag.0)
-            }),
         };
         let row = |pair: &rtt_host::PairLatency| PairLatency {
             a: pair.a.0,

@@ -150,25 +150,6 @@ pub fn open_loop(run: Run, mut arrivals: Arrivals, mut rings: Vec<Producer>) -> 
     Ok(sent)
 }
 
-/// 99th percentile of the lag of a generator that sends nothing: what this host's interruptions do to any schedule.
-/// Lowest of three short runs on the calling thread, at 20,000 sends a second; takes 0.6 s.
-pub fn idle_lag() -> Nanos {
-    const INTERVAL: u64 = 50_000;
-    const SENDS: u64 = 4_000;
-    Pace::Spin.claim_cpu();
-    let run = || {
-        let start = now();
-        let lag = |index: u64| {
-            let intended = start.saturating_add(Nanos(index * INTERVAL));
-            Pace::Spin.pass_until(intended).since(intended).0
-        };
-        let mut lags: Vec<u64> = (0..SENDS).map(lag).collect();
-        lags.sort_unstable();
-        Nanos(lags[lags.len() * 99 / 100])
-    };
-    run().min(run()).min(run())
-}
-
 /// LAB-3: what the endpoint excuses.
 #[derive(Clone, Copy, Debug, Default)]
 struct Excuse {

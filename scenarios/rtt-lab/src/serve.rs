@@ -257,7 +257,7 @@ impl Lab {
             seed,
             length: Nanos((full.0 as f64 * request.share) as u64),
             samples_min: (scenario.workload.samples_min as f64 * request.share) as u64,
-            idle_lag: Nanos(self.run.limits.generator_lag_ns_p99),
+            wake_cost: Nanos(self.run.limits.wake_ns_p50),
             faults: plan,
             folder: &self.folder,
         };
@@ -322,7 +322,7 @@ impl Lab {
                 seed: 0,
                 length: Nanos::from_millis(100),
                 samples_min: 1,
-                idle_lag: Nanos(self.run.limits.generator_lag_ns_p99),
+                wake_cost: Nanos(self.run.limits.wake_ns_p50),
                 faults: None,
                 folder: &self.folder,
             };

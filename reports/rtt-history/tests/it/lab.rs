@@ -137,7 +137,6 @@ pub fn header(run: &str) -> RunRecord {
             wake_ns_p50: 60_000,
             clock_read_ns: 30,
             memcpy_bytes_per_s: 10_000_000_000,
-            generator_lag_ns_p99: 400,
         },
         placements: BTreeMap::new(),
         default: Knobs::default_for(Nanos::from_micros(60)),

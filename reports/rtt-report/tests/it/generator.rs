@@ -217,7 +217,6 @@ impl Maker {
                 wake_ns_p50: 62_000,
                 clock_read_ns: 21,
                 memcpy_bytes_per_s: 41_230_000_000,
-                generator_lag_ns_p99: 400,
             },
             placements: BTreeMap::from([
                 ("same_cpu".to_owned(), ["0".to_owned(), "0".to_owned()]),

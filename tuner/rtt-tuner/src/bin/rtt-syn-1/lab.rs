@@ -266,7 +266,6 @@ fn header(run: String) -> RunRecord {
             wake_ns_p50: 60_000,
             clock_read_ns: 20,
             memcpy_bytes_per_s: 1 << 33,
-            generator_lag_ns_p99: 0,
         },
         placements: BTreeMap::new(),
         default: default(),
