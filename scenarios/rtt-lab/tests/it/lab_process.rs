@@ -124,17 +124,21 @@ impl Lab {
         self.hello.default.clone().expect("a lab has a default")
     }
 
-    /// Waits for the endpoint of the running trial to have its loop's thread, and gives its process id.
+    /// The lab's child processes now.
+    pub fn children(&self) -> Vec<u32> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.pid())).expect("the lab runs");
+        let of_task =
+            |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        let lists: Vec<String> = tasks.flatten().map(of_task).collect();
+        lists.iter().flat_map(|list| list.split_whitespace()).filter_map(|pid| pid.parse().ok()).collect()
+    }
+
+    /// Waits until the running trial sends, and gives the process id of its endpoint.
     pub fn running_endpoint(&self) -> u32 {
         loop {
-            let children = std::fs::read_dir(format!("/proc/{}/task", self.child.pid())).expect("the lab runs");
-            for task in children.flatten() {
-                let of_task = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
-                for pid in of_task.split_whitespace().filter_map(|pid| pid.parse().ok()) {
-                    if sends(self.child.pid()) && named(pid, "rtt-loop") {
-                        return pid;
-                    }
-                }
+            let endpoint = self.children().into_iter().find(|&pid| named(pid, "rtt-loop"));
+            if let Some(pid) = endpoint.filter(|_| named(self.child.pid(), "rtt-generator")) {
+                return pid;
             }
             std::thread::yield_now();
         }
@@ -147,9 +151,4 @@ fn named(pid: u32, name: &str) -> bool {
     tasks
         .into_iter()
         .any(|task| std::fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim() == name))
-}
-
-/// Whether the lab's generator is there: the run has begun, or will in the next hundredth of a second.
-fn sends(lab: u32) -> bool {
-    named(lab, "rtt-generator")
 }

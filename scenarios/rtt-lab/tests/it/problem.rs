@@ -67,6 +67,28 @@ fn a_killed_lab_is_resumed_from_its_log() {
     assert_eq!(bench.trials().len(), 2);
 }
 
+/// Nothing outlives a lab that was killed in the middle of a faulted run: not the endpoint, paused or not, and no fault.
+#[test]
+fn what_a_killed_lab_started_dies_with_it() {
+    let bench = Bench::new();
+    let mut lab = bench.lab();
+    let point = lab.default_point();
+    let faults = Some(lab.hello.faults[0].digest);
+    lab.ask(&MeasureRequest { faults, ..request("killed", "steady", &point) });
+    lab.running_endpoint();
+    let started = lab.children();
+    assert!(started.len() > 1, "an endpoint and the faults' processes: {started:?}");
+    lab.child.kill().expect("killed");
+    lab.child.wait(None).expect("reaped");
+    for pid in started {
+        // Dead is gone, or a zombie that its new parent has not reaped yet, or another process under the old number.
+        let lives = |stat: String| stat.contains("(rtt-") && !stat.contains(") Z ");
+        while std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(lives) {
+            std::thread::yield_now();
+        }
+    }
+}
+
 #[test]
 fn a_second_measurement_is_refused_with_the_holder_named() {
     let bench = Bench::new();
