@@ -17,7 +17,7 @@ pub(crate) fn show(profile: &Verified<Profile>, status: &str, reason: &str, out:
         _ => format!("not for use here: {reason}"),
     };
     writeln!(out, "status     {status}")?;
-    writeln!(out, "outcome    {}: {}", profile.outcome.verdict.name(), profile.outcome.sentence)?;
+    writeln!(out, "outcome    {}", profile.outcome.sentence)?;
     writeln!(out, "p99        {}", arms(&profile.p99_ns.incumbent, &profile.p99_ns.tuned))?;
     writeln!(out, "           {} pairs, 95 % intervals; objective: {}", profile.pairs, profile.objective)?;
     let width = profile.rows.iter().map(|row| row.scenario.len()).max().unwrap_or(0);
