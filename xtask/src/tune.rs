@@ -103,6 +103,8 @@ pub fn command(workspace: &Workspace, mut arguments: Arguments) -> Result<Comman
     for (option, program) in [("--lab", "rtt-lab"), ("--endpoint", "rtt-endpoint"), ("--report", "rtt-report")] {
         words.extend([option.to_owned(), programs.path(program).display().to_string()]);
     }
+    // The scenarios are this checkout's, wherever `--root` puts what is written.
+    words.extend(["--pack".to_owned(), workspace.root.join("scenarios").display().to_string()]);
     words.extend(with_built_problem(arguments.words(), |name| programs.path(name)));
     Ok(workspace.program(&programs.path("rtt-tuner"), &words))
 }

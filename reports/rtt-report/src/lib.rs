@@ -7,6 +7,7 @@
 //! REPORT-2  A figure that is missing or not finite is a dash with its reason; `NaN` and `inf` are never printed or drawn.
 //! REPORT-3  Every chart has a title, a description and a table with the same figures.
 
+mod by_scenario;
 mod charts;
 mod confirmation;
 mod environment;

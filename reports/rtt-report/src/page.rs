@@ -1,6 +1,6 @@
 //! The page: all sections put into the template, and checked before it leaves.
 
-use crate::{confirmation, environment, evidence, machine, run::Run, search, trials, verdict, words};
+use crate::{by_scenario, confirmation, environment, evidence, machine, run::Run, search, trials, verdict, words};
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
 use rtt_measure::Outcome;
 
@@ -77,6 +77,7 @@ pub fn render(run: &Run) -> Result<String, RenderError> {
         verdict => verdict::section(run),
         knobs => search::knobs(run),
         search => search::sections(run),
+        by_scenario => by_scenario::section(run),
         confirmation => confirmation::sections(run),
         machine => machine::section(run),
         faults => trials::faults(run),

@@ -116,7 +116,7 @@ fn serve(options: Serve) -> Result<(), (u8, String)> {
     let endpoints: BTreeMap<String, PathBuf> = options.endpoints.into_iter().collect();
     let opened = Lab::open(endpoints, &options.log, &options.pack, &options.scenario_files, options.cpus.as_ref());
     let mut lab = opened.map_err(|error| match error {
-        OpenError::Pack(_) | OpenError::Scenario(_) => (CONFIGURATION, format!("{error}; nothing was run")),
+        OpenError::Pack(_) | OpenError::Scenario(_) => (CONFIGURATION, error.to_string()),
         OpenError::Facts(_) | OpenError::Endpoint { .. } | OpenError::OtherHost { .. } => (UNFIT, error.to_string()),
         OpenError::Log(_) | OpenError::NotARun { .. } => (UNEXPECTED, error.to_string()),
     })?;

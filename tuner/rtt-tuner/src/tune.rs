@@ -107,7 +107,8 @@ fn problem_command(arguments: &TuneArguments, options: &Options, log: &Path) -> 
     };
     let mut command = Command::new(lab);
     command.arg("serve").arg("--endpoint").arg(format!("*={}", endpoint.display()));
-    command.arg("--log").arg(log).arg("--pack").arg(arguments.root.join("scenarios"));
+    let pack = arguments.pack.clone().unwrap_or_else(|| arguments.root.join("scenarios"));
+    command.arg("--log").arg(log).arg("--pack").arg(pack);
     if let Some(cpus) = &options.cpus {
         command.arg("--cpus").arg(cpus);
     }

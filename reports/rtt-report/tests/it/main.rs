@@ -1,6 +1,7 @@
 //! Pages as their readers meet them: whole runs, interrupted ones, hostile ones, and in a browser.
 
 mod browser;
+mod by_scenario;
 mod generator;
 mod markup;
 mod pages;
