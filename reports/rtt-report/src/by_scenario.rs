@@ -10,7 +10,7 @@ use crate::{
 };
 use minijinja::{Value, context};
 use rtt_measure::{Arm, Fit, Origin, Point, TrialRecord, Verdict, point_of};
-use rtt_profile::{KNOB_NAMES, Wait};
+use rtt_profile::{KNOB_NAMES, Pin, Wait};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Fewer points than this in a condition cannot spread over seven knobs.
@@ -72,7 +72,7 @@ fn eligible(fit: &Fit) -> BTreeSet<&str> {
 
 /// Standard deviation of ln p99 between the placebo's runs of one scenario, pooled over the scenarios of a condition.
 ///
-/// `None` with fewer than three runs in a scenario or their like: two degrees of freedom.
+/// `None` below two degrees of freedom, as three runs of one scenario have.
 fn placebo_noise(run: &Run, faulted: bool) -> Option<f64> {
     let mut scenarios: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for (_, trial) in &run.trials {
@@ -216,12 +216,17 @@ fn leads(rows: &[Row<'_>], pick: impl Fn(&Row<'_>) -> bool) -> String {
 fn reason(rows: &[&Row<'_>], best: &Seen<'_>) -> String {
     let knobs = &best.trial.knobs;
     let waits = |row: &Row<'_>| row.seen.iter().any(|seen| seen.trial.knobs.wait != knobs.wait);
+    // On one CPU the producer is the other work.
+    let idle = match knobs.pin {
+        Pin::SameCpu => "",
+        _ => ", and outside the planned faults its CPU has no other work",
+    };
     let mut text = if !rows.iter().any(|row| waits(row)) {
         "No other wait strategy kept the budgets, so the wait could not differ.".to_owned()
     } else {
         match knobs.wait {
-            Wait::Spin => "It spins: a consumer that never sleeps pays for no wake-up at any load, and outside the planned faults its CPU has no other work.".into(),
-            Wait::Yield => "It yields and never sleeps: it pays for no wake-up at any load, and outside the planned faults its CPU has no other work.".into(),
+            Wait::Spin => format!("It spins: a consumer that never sleeps pays for no wake-up at any load{idle}."),
+            Wait::Yield => format!("It yields and never sleeps: it pays for no wake-up at any load{idle}."),
             Wait::Futex if knobs.spin_us == 0 => {
                 "It sleeps at once: the load changes how often it sleeps, not what a wake-up costs.".into()
             }
@@ -288,7 +293,9 @@ fn reading(rows: &[Row<'_>]) -> String {
     if let [(best, same)] = groups.as_slice() {
         let won = places(rows, |row| row.best().is_some());
         let leads = leads(rows, |row| row.best().is_some());
-        return format!("One setting won everywhere, in {won}: {leads}. {}", reason(same, best));
+        let all = rows.iter().all(|row| row.best().is_some());
+        let reach = if all { "everywhere" } else { "wherever a trial kept the budgets" };
+        return format!("One setting won {reach}, in {won}: {leads}. {}", reason(same, best));
     }
     let mut text = format!("The best knobs differ in {}.", differences(rows));
     let noisy = places(rows, |row| row.lead == Lead::Within);

@@ -182,6 +182,11 @@ fn what_is_no_fair_observation_does_not_compete() {
         &["Fewer than two scenarios", "none: no settled trial kept the budgets"],
         &[SAME, DIFFER, "700 ns"],
     );
+    check(
+        &run(&format!("{SPIN_WINS}, frugal calm spin 700 broken"), true),
+        &["One setting won wherever a trial kept the budgets, in steady and busy: "],
+        &[SAME, DIFFER],
+    );
 }
 
 #[test]
