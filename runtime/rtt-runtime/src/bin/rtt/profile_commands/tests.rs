@@ -54,7 +54,7 @@ fn profile() -> Profile {
         schema: Profile::SCHEMA,
         knobs: Knobs::default_for(rtt_units::Nanos::from_micros(60)),
         fingerprint: fingerprint(),
-        outcome: Outcome { verdict: Verdict::Better, sentence: "tuned beats the incumbent".into() },
+        outcome: Outcome { verdict: Verdict::Better, sentence: "better: tuned beats the incumbent".into() },
         p99_ns: P99 { incumbent: Interval { estimate: 1_000, low: 990, high: 1_010 }, tuned: interval },
         pairs: 20,
         objective: "weighted log p99".into(),
