@@ -90,31 +90,10 @@ pub fn near_name<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let bare = |text: &str| text.trim_start_matches('-').to_owned();
     known
         .iter()
-        .map(|name| (distance(&bare(word), &bare(name)), *name))
+        .map(|name| (strsim::osa_distance(&bare(word), &bare(name)), *name))
         .filter(|(distance, name)| *distance <= (bare(name).len() / 3).max(1))
         .min()
         .map(|(_, name)| name)
-}
-
-/// Letters to insert, drop, change or swap with their neighbour to make `a` into `b`.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
-    for i in 0..=a.len() {
-        for j in 0..=b.len() {
-            rows[i][j] = if i == 0 || j == 0 {
-                i + j
-            } else {
-                let changed = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-                let mut best = changed.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
-                if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                    best = best.min(rows[i - 2][j - 2] + 1);
-                }
-                best
-            };
-        }
-    }
-    rows[a.len()][b.len()]
 }
 
 #[cfg(test)]

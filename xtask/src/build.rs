@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use crate::exit::Stop;
 use crate::packages::Topology;
+use crate::screen::eprintln;
 use crate::workspace::{Workspace, run_or_stop};
 
 /// The packages of the main job.

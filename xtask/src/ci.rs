@@ -19,6 +19,7 @@ use crate::licences;
 use crate::metadata;
 use crate::packages::{self, Topology, Wishes};
 use crate::profile;
+use crate::screen::{eprintln, println};
 use crate::test;
 use crate::tidy::{self, Finding};
 use crate::tune;

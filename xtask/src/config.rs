@@ -8,6 +8,7 @@ use std::process::Command;
 
 use crate::arguments::{Arguments, unknown};
 use crate::exit::Stop;
+use crate::screen::{eprintln, println};
 use crate::workspace::{Workspace, exec, on_path, output, run};
 
 /// What `--help` prints.

@@ -9,6 +9,7 @@ use crate::exit::{Exit, Stop};
 use crate::host_lock::{Holder, holder};
 use crate::limits::{Host, Line, Status};
 use crate::packages::{self, Need, TOOLS, Tool, found};
+use crate::screen::{print, println};
 use crate::workspace::output;
 
 /// What `--help` prints.

@@ -96,6 +96,7 @@ mod tests {
     use std::fs::File;
 
     use super::*;
+    use crate::screen::println;
 
     const LOCKS: &str = "1: POSIX  ADVISORY  WRITE 11 00:16:3562 0 EOF\n\
                          2: FLOCK  ADVISORY  READ 12 00:16:3562 0 EOF\n\

@@ -9,6 +9,7 @@ use std::fs;
 
 use crate::exit::Stop;
 use crate::metadata::{self, Crate};
+use crate::screen::println;
 use crate::workspace::Workspace;
 
 /// Accepted duplicates: `name reason`, `#` begins a comment.

@@ -17,6 +17,7 @@ mod metadata;
 mod packages;
 mod profile;
 mod report;
+mod screen;
 mod test;
 mod tidy;
 mod tune;
@@ -27,6 +28,7 @@ use std::process::ExitCode;
 
 use crate::arguments::{Arguments, unknown};
 use crate::exit::{Exit, Stop};
+use crate::screen::{eprintln, print};
 use crate::workspace::Workspace;
 
 struct Command {

@@ -8,6 +8,7 @@ use std::fs;
 use std::process::Command;
 
 use crate::exit::Stop;
+use crate::screen::eprintln;
 use crate::workspace::{on_path, output, run};
 
 /// Oldest hwloc whose bindings are built (`hwloc-2_8_0` in the workspace's manifest).

@@ -8,6 +8,7 @@ use crate::build;
 use crate::exit::Stop;
 use crate::host_lock::holder;
 use crate::packages::{self, Wishes};
+use crate::screen::{eprintln, println};
 use crate::workspace::{Workspace, run};
 
 /// What `--help` prints.

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use crate::arguments::Arguments;
 use crate::exit::{Exit, Stop};
 use crate::metadata::{self, Packages};
+use crate::screen::{eprintln, println};
 use crate::workspace::Workspace;
 
 use self::tree::Tree;

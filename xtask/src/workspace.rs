@@ -12,6 +12,7 @@ use std::process::{Command, ExitStatus};
 
 use crate::exit::Stop;
 use crate::metadata;
+use crate::screen::eprintln;
 
 /// The checkout that this program was built from.
 #[derive(Clone, Debug)]

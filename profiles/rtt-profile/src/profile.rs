@@ -61,7 +61,7 @@ pub enum Verdict {
 pub struct Outcome {
     /// The verdict.
     pub verdict: Verdict,
-    /// The same in words, for people.
+    /// The same for people: the verdict's words, a colon, and why.
     pub sentence: String,
 }
 
@@ -166,6 +166,13 @@ impl Profile {
         let texts =
             [("outcome.sentence", &self.outcome.sentence), ("objective", &self.objective), ("build", &self.build)];
         texts.into_iter().try_for_each(|(field, text)| check_text(field, text, 1_000))?;
+        let Outcome { verdict, sentence } = &self.outcome;
+        if !sentence.starts_with(&format!("{}: ", verdict.words())) {
+            let expected = verdict.words();
+            return Err(format!(
+                "outcome.sentence is {sentence:?}, expected `{expected}: ` and why, as its verdict is"
+            ));
+        }
         self.check_fingerprint()?;
         self.p99_ns.incumbent.check("p99_ns.incumbent")?;
         self.p99_ns.tuned.check("p99_ns.tuned")?;
@@ -256,6 +263,14 @@ impl Verdict {
             Verdict::Better => "better",
             Verdict::NoBetter => "no_better",
             Verdict::Undecided => "undecided",
+        }
+    }
+
+    /// The verdict as a sentence begins with it.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Verdict::NoBetter => "no better",
+            Verdict::Better | Verdict::Undecided => self.name(),
         }
     }
 }
@@ -353,7 +368,7 @@ pub(crate) mod tests {
             schema: Profile::SCHEMA,
             knobs: Knobs::default_for(Nanos::from_micros(60)),
             fingerprint: fingerprint(),
-            outcome: Outcome { verdict: Verdict::Better, sentence: "tuned beats the incumbent".into() },
+            outcome: Outcome { verdict: Verdict::Better, sentence: "better: tuned beats the incumbent".into() },
             p99_ns: P99 { incumbent: interval(1_000), tuned: interval(600) },
             pairs: 20,
             objective: "weighted log p99".into(),
@@ -421,7 +436,7 @@ pub(crate) mod tests {
     /// PROFILE-4, and each other refusal of the document, behind a signature that fits.
     #[test]
     fn a_signed_document_that_is_wrong_is_refused_with_its_own_words() {
-        let changes: [Change; 13] = [
+        let changes: [Change; 15] = [
             (|p| p.schema = 2, "schema is 2, expected 1"),
             (|p| p.knobs.batch = 0, "knob batch is 0: expected 1..=256"),
             (|p| p.p99_ns.tuned.low = 601, "p99_ns.tuned is 601..=610 around 600"),
@@ -435,6 +450,8 @@ pub(crate) mod tests {
             (|p| p.expires_unix_s += Profile::LIFE_S_MAX, "seconds after created_unix_s"),
             (|p| p.fingerprint.machine.vendor.push('\r'), r#"fingerprint holds "V\r""#),
             (|p| p.outcome.sentence = "\u{1b}[2J".into(), "without control characters"),
+            (|p| p.outcome.verdict = Verdict::NoBetter, "expected `no better: ` and why"),
+            (|p| p.outcome.sentence = "no better: tuned".into(), "expected `better: ` and why"),
         ];
         let key = key();
         for (change, part) in changes {

@@ -5,26 +5,31 @@ use crate::{
     measures::How,
 };
 use polars::prelude::{Expr, col, lit};
+use rtt_seal::near_name;
 use std::collections::BTreeSet;
 
 /// Why a table cannot be made as asked.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
     /// There is no such column to group or filter by.
-    #[error("no column `{name}` to {purpose} by: expected one of {known}; `rtt-history columns` explains them")]
+    #[error("no column `{name}` to {purpose} by{hint}: expected one of {known}; `rtt-history columns` explains them")]
     Column {
         /// What was asked for.
         name: String,
         /// `group` or `filter`.
         purpose: &'static str,
+        /// A near name, where there is one.
+        hint: String,
         /// The columns that would have been taken.
         known: String,
     },
     /// There is no such measure.
-    #[error("no measure `{name}`: expected one of {known}; `rtt-history columns` explains them")]
+    #[error("no measure `{name}`{hint}: expected one of {known}; `rtt-history columns` explains them")]
     Measure {
         /// What was asked for.
         name: String,
+        /// A near name, where there is one.
+        hint: String,
         /// The measures that there are.
         known: String,
     },
@@ -91,6 +96,7 @@ impl Query {
         let by = by.iter().map(|name| groupable(name, "group")).collect::<Result<Vec<_>, _>>()?;
         let unknown = |name: &String| QueryError::Measure {
             name: name.clone(),
+            hint: hint(name, MEASURES.iter().flat_map(|m| [m.name].into_iter().chain(m.short))),
             known: MEASURES.iter().map(|m| m.short.unwrap_or(m.name)).collect::<Vec<_>>().join(", "),
         };
         let found = measures.iter().map(|name| Measure::named(name).ok_or_else(|| unknown(name)));
@@ -185,6 +191,10 @@ impl Filter {
     }
 }
 
+fn hint(name: &str, known: impl Iterator<Item = &'static str>) -> String {
+    near_name(name, known).map(|near| format!(", did you mean `{near}`")).unwrap_or_default()
+}
+
 /// The names that a table can be grouped and filtered by.
 fn keys() -> impl Iterator<Item = &'static str> {
     let stored = COLUMNS.iter().filter(|column| column.key).map(|column| column.name);
@@ -192,8 +202,12 @@ fn keys() -> impl Iterator<Item = &'static str> {
 }
 
 fn groupable(name: &str, purpose: &'static str) -> Result<&'static str, QueryError> {
-    let unknown =
-        || QueryError::Column { name: name.to_owned(), purpose, known: keys().collect::<Vec<_>>().join(", ") };
+    let unknown = || QueryError::Column {
+        name: name.to_owned(),
+        purpose,
+        hint: hint(name, keys()),
+        known: keys().collect::<Vec<_>>().join(", "),
+    };
     keys().find(|known| *known == name).ok_or_else(unknown)
 }
 
@@ -223,6 +237,9 @@ mod tests {
         assert!(query("histogram", "p99").is_err(), "a histogram is no key");
         let error = query("arm", "p98").expect_err("no such measure").to_string();
         assert!(error.contains("`p98`") && error.contains("p999"), "{error}");
+        let near = query("scenaro", "p99").expect_err("a typo").to_string();
+        assert!(near.contains("did you mean `scenario`"), "{near}");
+        assert!(query("arm", "p9").expect_err("a typo").to_string().contains("did you mean `p9"));
         assert!(matches!(query("arm arm", "p99"), Err(QueryError::Twice { .. })));
         assert!(matches!(query("arm", "p99 latency_ns_p99"), Err(QueryError::Twice { .. })));
         let filtered = |text: &str| query("arm", "p99").expect("a query").filtered(&[text.to_owned()]).err();

@@ -5,7 +5,7 @@
 
 use hdrhistogram::Histogram;
 use rtt_measure::{HistogramError, LogError, Record, RunRecord, TrialRecord, decode_histogram, read_log};
-use rtt_seal::Digest;
+use rtt_seal::{Digest, near_name};
 use std::{
     collections::BTreeSet,
     fs, io,
@@ -26,12 +26,14 @@ pub enum ReadRunError {
     #[error(transparent)]
     Log(#[from] LogError),
     /// There is no such run.
-    #[error("run `{word}`: no folder {} and no log of that path; `rtt-history export` lists the runs that are there", folder.display())]
+    #[error("run `{word}`: no folder {} and no log of that path{hint}; `rtt-history export` lists the runs that are there", folder.display())]
     Missing {
         /// What was asked for.
         word: String,
         /// Where it was looked for.
         folder: PathBuf,
+        /// A near name, where there is one.
+        hint: String,
     },
     /// The folder of runs cannot be listed.
     #[error("runs in {}: cannot list them", folder.display())]
@@ -149,7 +151,10 @@ pub fn locate_log(root: &Path, word: &str) -> Result<PathBuf, ReadRunError> {
     } else if path.is_file() {
         Ok(path)
     } else {
-        Err(ReadRunError::Missing { word: word.to_owned(), folder })
+        let runs = list_runs(root).unwrap_or_default();
+        let near = near_name(word, runs.iter().map(String::as_str));
+        let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        Err(ReadRunError::Missing { word: word.to_owned(), folder, hint })
     }
 }
 

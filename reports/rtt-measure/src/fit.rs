@@ -1,6 +1,7 @@
 //! The fit: what the tuner made of a trial log. With the log, all that the report is drawn from.
 
 use crate::{Axis, Point};
+use rtt_seal::Digest;
 use serde::{Deserialize, Serialize};
 
 /// What came of a confirmation.
@@ -156,6 +157,8 @@ pub struct Fit {
     pub version: u32,
     /// Name of the run.
     pub run: String,
+    /// BLAKE3 of the bytes of the trial log that it was made from; absent where the problem kept none.
+    pub trial_log: Option<Digest>,
     /// The problem's name.
     pub problem: String,
     /// Unit of p99 in this file: `ns` for the lab, else the problem's own.

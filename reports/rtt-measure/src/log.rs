@@ -72,6 +72,8 @@ struct Line<'a> {
 pub struct Opened {
     /// Its records in order, each with the digest of its line.
     pub records: Vec<(Digest, Record)>,
+    /// BLAKE3 of the file's bytes, a torn tail included.
+    pub digest: Digest,
     /// Bytes of a torn tail behind them: 0 for a log that was closed in peace.
     pub torn_bytes: usize,
     tip: Digest,
@@ -101,7 +103,7 @@ fn scan(path: &Path, bytes: &[u8]) -> Result<Opened, LogError> {
         tip = Digest::of(line);
         records.push((tip, record));
     }
-    Ok(Opened { records, torn_bytes: bytes.len() - whole_bytes, tip, whole_bytes })
+    Ok(Opened { records, digest: Digest::of(bytes), torn_bytes: bytes.len() - whole_bytes, tip, whole_bytes })
 }
 
 /// Reads a log without changing it.

@@ -7,6 +7,7 @@ use output::{Listed, ListedRow, Rendered};
 use rtt_report::{ListedRun, ReadError, RenderError, Run, WriteError, list, render, write_page};
 use std::{
     error::Error,
+    io::{self, ErrorKind, Write, stdout},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -66,10 +67,20 @@ enum Failure {
     Render(#[from] RenderError),
     #[error(transparent)]
     Write(#[from] WriteError),
+    #[error("cannot print")]
+    Print(#[source] io::Error),
     #[error("{}: there is no run yet; measure one with `cargo xtask tune`", runs.display())]
     NoRun { runs: PathBuf },
     #[error("run {run}: there is no such folder, and no run of this name in {}; `rtt-report list` shows what is there", runs.display())]
     Unknown { run: String, runs: PathBuf },
+}
+
+/// Writes a line to stdout; a reader that has seen enough, such as `head`, is no failure.
+fn print(line: &str) -> Result<(), Failure> {
+    match writeln!(stdout(), "{line}").and_then(|()| stdout().flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::Print(error)),
+        _ => Ok(()),
+    }
 }
 
 fn main() -> ExitCode {
@@ -90,9 +101,9 @@ fn main() -> ExitCode {
             }
             eprintln!();
             match failure {
-                Failure::NoRun { .. } | Failure::Unknown { .. } | Failure::Read(ReadError::Nothing { .. }) => {
-                    ExitCode::from(NOTHING)
-                }
+                Failure::NoRun { .. }
+                | Failure::Unknown { .. }
+                | Failure::Read(ReadError::Nothing { .. } | ReadError::EmptyLog { .. }) => ExitCode::from(NOTHING),
                 _ => ExitCode::FAILURE,
             }
         }
@@ -146,11 +157,10 @@ fn draw(args: &RenderArgs) -> Result<(), Failure> {
         let outcome = run.fit.as_ref().map(|fit| fit.outcome);
         let done =
             Rendered { version: 1, run: &run.name, page: page.display().to_string(), bytes: html.len(), outcome };
-        println!("{}", serde_json::to_string(&done).expect("names and numbers are JSON"));
+        print(&serde_json::to_string(&done).expect("names and numbers are JSON"))
     } else {
-        println!("{}", page.display());
+        print(&page.display().to_string())
     }
-    Ok(())
 }
 
 fn row(listed: ListedRun) -> ListedRow {
@@ -164,10 +174,12 @@ fn row(listed: ListedRun) -> ListedRow {
 }
 
 fn show(runs: &Path, json: bool) -> Result<(), Failure> {
-    let rows: Vec<ListedRow> = list(runs)?.into_iter().map(row).collect();
+    if !runs.exists() && !json {
+        return Err(Failure::NoRun { runs: runs.into() });
+    }
+    let rows: Vec<ListedRow> = if runs.exists() { list(runs)?.into_iter().map(row).collect() } else { Vec::new() };
     if json {
-        println!("{}", serde_json::to_string(&Listed { version: 1, runs: rows }).expect("names and numbers are JSON"));
-        return Ok(());
+        return print(&serde_json::to_string(&Listed { version: 1, runs: rows }).expect("names and numbers are JSON"));
     }
     if rows.is_empty() {
         return Err(Failure::NoRun { runs: runs.into() });
@@ -180,7 +192,7 @@ fn show(runs: &Path, json: bool) -> Result<(), Failure> {
             (None, Some(rtt_measure::Outcome::Undecided)) => "undecided".into(),
             (None, None) => "interrupted".into(),
         };
-        println!("{:<28} {:>6} trials  {outcome}", row.run, row.trials);
+        print(&format!("{:<28} {:>6} trials  {outcome}", row.run, row.trials))?;
     }
     Ok(())
 }

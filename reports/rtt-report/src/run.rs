@@ -44,6 +44,25 @@ pub enum ReadError {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+    /// The log holds nothing.
+    #[error("trial log {}: it holds no record, so the run never began to measure; start a new one with `cargo xtask tune`", path.display())]
+    EmptyLog {
+        /// The log.
+        path: PathBuf,
+    },
+    /// The log beside the fit is not the one that the fit was made from.
+    #[error(
+        "fit {}: it was made from a log with digest {}, beside it is {}; put the log of this run back, or draw the log alone by moving the fit away",
+        path.display(), digest_or(expected.as_ref(), "none"), digest_or(found.as_ref(), "no log")
+    )]
+    OtherLog {
+        /// The fit.
+        path: PathBuf,
+        /// Digest that the fit names.
+        expected: Option<Digest>,
+        /// Digest of the log that is there.
+        found: Option<Digest>,
+    },
     /// A file is of another format.
     #[error("{}: its format is {found}, expected {FORMAT}; draw it with the version that wrote it", path.display())]
     Version {
@@ -52,6 +71,10 @@ pub enum ReadError {
         /// The format found.
         found: u32,
     },
+}
+
+fn digest_or(digest: Option<&Digest>, absent: &str) -> String {
+    digest.map_or_else(|| absent.into(), ToString::to_string)
 }
 
 /// All that a run folder holds.
@@ -79,7 +102,7 @@ impl Run {
     /// Reads `trials.jsonl` and `fit.json` in `folder`, whichever are there.
     ///
     /// # Errors
-    /// [`ReadError`]: nothing there, a damaged log, a fit that is none.
+    /// [`ReadError`]: nothing there, a damaged log, a fit that is none or belongs to another log.
     pub fn read(folder: &Path) -> Result<Run, ReadError> {
         let mut run = Run {
             name: folder_name(folder),
@@ -95,15 +118,17 @@ impl Run {
         if !log.exists() && !fit.exists() {
             return Err(ReadError::Nothing { folder: folder.into() });
         }
-        if log.exists() {
-            run.read_log(&log)?;
-        }
+        let found = log.exists().then(|| run.read_log(&log)).transpose()?;
         if fit.exists() {
             let bytes = fs::read(&fit).map_err(|source| ReadError::Io { path: fit.clone(), source })?;
             let parsed: Fit =
                 serde_json::from_slice(&bytes).map_err(|source| ReadError::Fit { path: fit.clone(), source })?;
             if parsed.version != FORMAT {
                 return Err(ReadError::Version { path: fit, found: parsed.version });
+            }
+            if parsed.trial_log != found {
+                // REPORT-4
+                return Err(ReadError::OtherLog { path: fit, expected: parsed.trial_log, found });
             }
             run.name = parsed.run.clone();
             run.fit_digest = Some(Digest::of(&bytes));
@@ -112,9 +137,13 @@ impl Run {
         Ok(run)
     }
 
-    fn read_log(&mut self, path: &Path) -> Result<(), ReadError> {
+    /// Reads the log; returns the digest of its bytes.
+    fn read_log(&mut self, path: &Path) -> Result<Digest, ReadError> {
         let opened = read_log(path)?;
-        self.log_tip = (!opened.records.is_empty()).then(|| opened.tip());
+        if opened.records.is_empty() {
+            return Err(ReadError::EmptyLog { path: path.into() });
+        }
+        self.log_tip = Some(opened.tip());
         self.torn_bytes = opened.torn_bytes;
         for (digest, record) in opened.records {
             match record {
@@ -129,7 +158,7 @@ impl Run {
                 Record::Trial(trial) => self.trials.push((digest, *trial)),
             }
         }
-        Ok(())
+        Ok(opened.digest)
     }
 
     /// Unit of p99: the fit's, or nanoseconds, which a log always holds.

@@ -9,6 +9,7 @@
 
 use crate::json_objects::Objects;
 use crate::json_scan::{ScanErrorKind, Segment, field_name, walk};
+use crate::near_name;
 use serde::de::DeserializeOwned;
 use std::fmt;
 
@@ -181,7 +182,7 @@ fn explain(text: &str, error: &serde_json::Error) -> JsonError {
         _ => return JsonError::Syntax { place, message: message.to_owned() },
     }
     let (found, expected) = message.split_once(", ").unwrap_or((message, ""));
-    let near = quoted(found).next().and_then(|name| nearest(name, quoted(expected)));
+    let near = quoted(found).next().and_then(|name| near_name(name, quoted(expected)).map(str::to_owned));
     match found.strip_prefix("unknown field `").and_then(|rest| rest.strip_suffix('`')) {
         Some(name) => JsonError::UnknownField { place, name: name.to_owned(), near, expected: expected.to_owned() },
         None if found.starts_with("unknown variant `") => {
@@ -227,32 +228,6 @@ fn hint(near: &Option<String>, expected: &str) -> String {
 /// The names in backquotes.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
-}
-
-/// The candidate with the fewest edits, if at most a third of `name` differs.
-fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<String> {
-    let limit = (name.chars().count() / 3).max(1);
-    let (edits, best) = candidates.map(|candidate| (edits(name, candidate), candidate)).min()?;
-    (edits <= limit).then(|| best.to_owned())
-}
-
-/// Insertions, deletions, replacements and swaps of neighbours that lead from `a` to `b`.
-fn edits(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().take(64).collect());
-    let mut rows = vec![(0..=b.len()).collect::<Vec<_>>()];
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut fewest = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                fewest = fewest.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(fewest);
-        }
-        rows.push(row);
-    }
-    rows[a.len()][b.len()]
 }
 
 #[cfg(test)]

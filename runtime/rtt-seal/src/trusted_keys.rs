@@ -42,6 +42,14 @@ pub enum TrustError {
     /// A key file is refused. All are refused with it: a directory with a bad key has been tampered with or half copied.
     #[error("a trusted key cannot be used")]
     Key(#[from] ReadKeyError),
+    /// A file is named after another key.
+    #[error("{}: it holds the key {id}, expected {id}.pub; rename it, or find out who put it there", path.display())]
+    Misnamed {
+        /// The file.
+        path: PathBuf,
+        /// The key in it.
+        id: KeyId,
+    },
     /// Two keys have one id.
     #[error("two different trusted keys have the id {id}; remove one")]
     SameId {
@@ -96,6 +104,12 @@ impl TrustedKeys {
         }
         paths.sort(); // The first bad file is the same one in every run.
         let keys = paths.iter().map(|path| VerifyingKey::load(path)).collect::<Result<Vec<_>, _>>()?;
+        // A key that is looked for, or removed, by its id must be found under it.
+        let named =
+            |path: &Path, key: &VerifyingKey| path.file_stem().is_some_and(|stem| *stem == *key.id().to_string());
+        if let Some((path, key)) = paths.iter().zip(&keys).find(|(path, key)| !named(path, key)) {
+            return Err(TrustError::Misnamed { path: path.clone(), id: key.id() });
+        }
         TrustedKeys::new(keys)
     }
 
@@ -132,16 +146,24 @@ mod tests {
         let at = |name: &str| directory.path().join(name);
         assert!(matches!(TrustedKeys::load_dir(directory.path()), Err(TrustError::Empty { .. })));
         assert!(matches!(TrustedKeys::load_dir(&at("none")), Err(TrustError::Directory { .. })));
-        for (name, seed) in [("a.pub", 1), ("b.pub", 2), ("again.pub", 1)] {
-            fixed(seed).public().save(&at(name)).expect("saved");
+        for seed in [1, 2] {
+            let key = fixed(seed);
+            key.public().save(&at(&format!("{}.pub", key.id()))).expect("saved");
         }
         std::fs::write(at("README"), "not a key").expect("written");
         let keys = TrustedKeys::load_dir(directory.path()).expect("keys");
-        assert_eq!(keys.iter().count(), 2);
+        assert_eq!(keys.iter().count(), 2, "other files are not looked at");
         assert!(matches!(
             keys.with_threshold(NonZeroUsize::new(3).expect("three")),
             Err(TrustError::Threshold { threshold: 3, keys: 2 })
         ));
+        // A key under another name is one that its owner would not find.
+        let key = fixed(3);
+        key.public().save(&at("a.pub")).expect("saved");
+        let error = TrustedKeys::load_dir(directory.path()).expect_err("a misnamed key").to_string();
+        assert!(error.contains("a.pub: it holds the key") && error.contains(&format!("{}.pub", key.id())), "{error}");
+        std::fs::rename(at("a.pub"), at(&format!("{}.pub", key.id()))).expect("renamed");
+        assert_eq!(TrustedKeys::load_dir(directory.path()).expect("keys").iter().count(), 3);
         // One bad key spoils the directory, and is named.
         std::fs::write(at("c.pub"), "x").expect("written");
         let error = TrustedKeys::load_dir(directory.path()).expect_err("a bad key");

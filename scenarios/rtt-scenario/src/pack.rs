@@ -7,7 +7,7 @@ use crate::{
     lock::{Lock, LockError},
     scenario::Scenario,
 };
-use rtt_seal::Digest;
+use rtt_seal::{Digest, near_name};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -146,50 +146,6 @@ fn find<'a, T>(
         return Ok((document, *digest));
     }
     let known: Vec<String> = documents.iter().map(|(document, _)| name(document).clone()).collect();
-    Err(Unknown { kind, name: wanted.to_owned(), near: nearest(wanted, &known), known })
-}
-
-/// The candidate with the fewest edits, if at most a third of the longer name differs.
-fn nearest(name: &str, candidates: &[String]) -> Option<String> {
-    let (edits, best) = candidates.iter().map(|candidate| (edits(name, candidate), candidate)).min()?;
-    (3 * edits <= name.chars().count().max(best.chars().count())).then(|| best.clone())
-}
-
-/// Insertions, deletions and replacements that lead from `a` to `b`. Names beyond any candidate's length cost no more memory.
-fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, a) in a.chars().take(64).enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, b) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn distances_and_near_names() {
-        for (a, b, expected) in
-            [("", "", 0), ("", "abc", 3), ("stedy", "steady", 1), ("kitten", "sitting", 3), ("ab", "ba", 2)]
-        {
-            assert_eq!((edits(a, b), edits(b, a)), (expected, expected), "{a} {b}");
-        }
-        let known: Vec<String> = ["burst", "busy", "ping_pong", "steady"].map(String::from).into();
-        for (name, expected) in [
-            ("stedy", Some("steady")),
-            ("pingpong", Some("ping_pong")),
-            ("bursts", Some("burst")),
-            ("x", None),
-            ("everything", None),
-        ] {
-            assert_eq!(nearest(name, &known).as_deref(), expected, "{name}");
-        }
-    }
+    let near = near_name(wanted, known.iter().map(String::as_str)).map(str::to_owned);
+    Err(Unknown { kind, name: wanted.to_owned(), near, known })
 }

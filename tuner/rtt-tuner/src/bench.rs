@@ -9,6 +9,7 @@ use crate::model::{Model, Told, Warm};
 use crate::objective::{Ask, Course};
 use crate::output::Row;
 use crate::problem::Problem;
+use crate::screen::{print, say};
 use crate::solver::{LatinHypercube, ModelSearch, Proposer, Random, Surface, search};
 use crate::space::{Site, Space};
 use argmin::core::Error;
@@ -139,7 +140,13 @@ fn run_all(program: &[String], arguments: &BenchArguments) -> Result<Vec<Row>, S
             }
             let spent = done.fetch_add(cost(cell), Ordering::Relaxed) + cost(cell);
             let left = started.elapsed().as_secs_f64() * (total - spent) as f64 / spent as f64;
-            eprintln!("bench: {} at {} evaluations, seed {seed}; about {left:.0} s left", cells[cell].0, cells[cell].1);
+            say(
+                true,
+                &format!(
+                    "bench: {} at {} evaluations, seed {seed}; about {left:.0} s left",
+                    cells[cell].0, cells[cell].1
+                ),
+            );
         }
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -171,19 +178,20 @@ fn beside() -> Result<Vec<String>, Stop> {
     Ok(vec![path.to_string_lossy().into_owned()])
 }
 
-fn print_table(rows: &[Row]) {
-    println!("true regret in per cent: median / mean / p90 over {} seeds, measured now", rows[0].seeds);
+fn table(rows: &[Row]) -> String {
+    let mut text = format!("true regret in per cent: median / mean / p90 over {} seeds, measured now", rows[0].seeds);
     for row in rows {
         let Row { problem, solver, evals, median, mean, p90, .. } = row;
-        println!("{problem:<24} {solver:<18} {evals:>4} evaluations  {median:6.1} / {mean:6.1} / {p90:6.1}");
+        text += &format!("\n{problem:<24} {solver:<18} {evals:>4} evaluations  {median:6.1} / {mean:6.1} / {p90:6.1}");
     }
     if rows[0].problem == "RTT-SYN-1" {
-        println!("\npublished with RTT-SYN-1, not measured here (25, 50, 100 evaluations):");
+        text += "\n\npublished with RTT-SYN-1, not measured here (25, 50, 100 evaluations):";
         for (method, cells) in PUBLISHED {
             let cell = |[median, mean, p90]: [f64; 3]| format!("{median:>5} / {mean:>4} / {p90:>4}");
-            println!("{method:<36} {}", cells.map(cell).join("   "));
+            text += &format!("\n{method:<36} {}", cells.map(cell).join("   "));
         }
     }
+    text
 }
 
 /// Runs the bench and prints its rows.
@@ -193,12 +201,12 @@ fn print_table(rows: &[Row]) {
 pub(crate) fn bench(arguments: &BenchArguments) -> Result<Exit, Stop> {
     let program = if arguments.problem.is_empty() { beside()? } else { arguments.problem.clone() };
     let rows = run_all(&program, arguments)?;
-    if arguments.json {
-        let text = serde_json::to_string(&serde_json::json!({"version": 1, "rows": rows})).expect("rows are JSON");
-        println!("{text}");
+    let text = if arguments.json {
+        serde_json::to_string(&serde_json::json!({"version": 1, "rows": rows})).expect("rows are JSON")
     } else {
-        print_table(&rows);
-    }
+        table(&rows)
+    };
+    print(&text)?;
     Ok(Exit::Ok)
 }
 

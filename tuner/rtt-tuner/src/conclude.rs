@@ -265,6 +265,7 @@ pub(crate) fn fit(
     Fit {
         version: 1,
         run: run.into(),
+        trial_log: None, // The problem may still write to it.
         problem: hello.name.clone(),
         unit: if hello.protocol.is_some() { "ns" } else { "the problem's own" }.into(),
         seed: begun.seed.clone(),

@@ -46,7 +46,7 @@ impl Stop {
     }
 
     pub(crate) fn usage(message: impl Into<String>) -> Stop {
-        Stop::new(Exit::Usage, message)
+        Stop::new(Exit::Usage, format!("{}; nothing was run", message.into()))
     }
 
     /// An error with its causes, on one line.

@@ -45,7 +45,7 @@ pub fn run() -> u8 {
         Ok(exit) => exit.code(),
         Err(stop) => {
             if !stop.message.is_empty() {
-                eprintln!("rtt-tuner: {}", stop.message);
+                screen::say(true, &format!("rtt-tuner: {}", stop.message));
             }
             stop.exit.code()
         }

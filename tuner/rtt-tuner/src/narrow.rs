@@ -5,6 +5,7 @@
 
 use crate::space::Space;
 use rtt_measure::{Axis, Kind, Value};
+use rtt_seal::near_name;
 use rtt_units::{Bytes, Nanos};
 
 /// Most values that a sweep may list.
@@ -49,26 +50,6 @@ pub(crate) enum NarrowError {
         /// A near name, and what the axis takes.
         hint: String,
     },
-}
-
-/// The one of `names` that `name` was probably meant to be.
-pub(crate) fn near_name<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let distance = |other: &str| {
-        let mut row: Vec<usize> = (0..=other.len()).collect();
-        for (i, a) in name.bytes().enumerate() {
-            let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-            for (j, b) in other.bytes().enumerate() {
-                let replaced = diagonal + usize::from(a != b);
-                diagonal = row[j + 1];
-                row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-            }
-        }
-        row[other.len()]
-    };
-    let close = |other: &&str| {
-        distance(other) <= 1 + other.len().min(name.len()) / 4 || (name.len() > 2 && other.starts_with(name))
-    };
-    names.into_iter().filter(close).min_by_key(|other| distance(other))
 }
 
 fn did_you_mean(near: Option<&str>) -> String {

@@ -34,6 +34,14 @@ pub(crate) struct Options {
     pub(crate) seed: Option<String>,
 }
 
+impl Options {
+    /// Whether the problem keeps a trial log, which is what a run is resumed from: the lab does, and a simulated one,
+    /// which is a program with `serve` as its first word. A base problem answers and forgets.
+    pub(crate) fn keeps_log(&self) -> bool {
+        self.simulate.is_empty() || self.simulate.get(1).is_some_and(|word| word == "serve")
+    }
+}
+
 /// `run.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -104,7 +112,8 @@ pub(crate) struct Printed<'a> {
     pub(crate) outcome: Outcome,
     pub(crate) profile: Option<&'a Path>,
     pub(crate) report: Option<&'a Path>,
-    pub(crate) log: PathBuf,
+    /// Absent where the problem keeps none.
+    pub(crate) log: Option<PathBuf>,
     pub(crate) trials: u64,
     pub(crate) pairs: u32,
     pub(crate) p99_ns: Option<P99>,

@@ -4,10 +4,10 @@
 //! it began with.
 
 use crate::exit::Stop;
-use crate::narrow::near_name;
 use crate::objective::Condition;
 use crate::output::Plan;
 use rtt_measure::{Hello, ScenarioRef};
+use rtt_seal::near_name;
 
 /// Scenarios of a run that names none.
 const SCENARIOS: [&str; 3] = ["steady", "burst", "busy"];

@@ -1,7 +1,8 @@
 //! The program that is tuned, as a child that speaks the problem protocol: one JSON line out, one in.
 //!
 //! TUNER-6  Whatever the program writes is input: a line that is too long, malformed or answers something else, or its
-//!          death, is an error that names the program and the line, never a panic.
+//!          death or its silence, is an error that names the program and the line, never a panic and never a wait
+//!          without end.
 //!
 //! The child's stderr is ours, so its words reach the user. It ends when its stdin does, at the latest when this is
 //! dropped.
@@ -9,15 +10,22 @@
 use crate::interrupt;
 use crate::output::{StartRequest, TruthRequest};
 use rtt_measure::{Answer, Hello, MeasureRequest, PROTOCOL, Point};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::{
-    io::{self, BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, Write},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Longest line that is taken, in bytes: the hello of a host with thousands of CPUs stays far below.
-const LINE_MAX: u64 = 4 << 20;
+const LINE_MAX: usize = 4 << 20;
+
+/// How long a line is waited for: the first one, before which a lab measures the host's CPU pairs; any other, for which
+/// it runs a trial of a minute at most, twice where capacity is measured.
+const FIRST_LINE: Duration = Duration::from_secs(180);
+const NEXT_LINE: Duration = Duration::from_secs(600);
 
 /// How often a child that was told to end is looked after, every 10 ms, before it is killed: 3 s, in which it can undo
 /// a fault that it had put beside a run.
@@ -45,6 +53,16 @@ pub(crate) enum ProblemError {
         code: Option<i32>,
         /// Whether it had said hello.
         greeted: bool,
+        /// What it was asked.
+        when: String,
+    },
+    /// It says nothing.
+    #[error("problem `{program}` has said nothing for {} s {when}; it was stopped", waited.as_secs_f64())]
+    Silent {
+        /// The program.
+        program: String,
+        /// How long it was waited for.
+        waited: Duration,
         /// What it was asked.
         when: String,
     },
@@ -98,7 +116,11 @@ impl Problem {
     ///
     /// # Errors
     /// [`ProblemError`].
-    pub(crate) fn start(mut command: Command) -> Result<Problem, ProblemError> {
+    pub(crate) fn start(command: Command) -> Result<Problem, ProblemError> {
+        Problem::start_within(command, FIRST_LINE)
+    }
+
+    fn start_within(mut command: Command, patience: Duration) -> Result<Problem, ProblemError> {
         let program = command.get_program().to_string_lossy().into_owned();
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(|source| ProblemError::Spawn { program: program.clone(), source })?;
@@ -121,7 +143,7 @@ impl Problem {
             spent_ms: None,
         };
         let mut problem = Problem { program, child, input, output, line: 0, hello };
-        let hello: Hello = problem.read("before its first line")?;
+        let hello: Hello = problem.read("before its first line", patience)?;
         if let Some(protocol) = hello.protocol.filter(|&protocol| protocol != PROTOCOL) {
             return Err(problem.malformed(format!("it speaks protocol {protocol}, expected {PROTOCOL}")));
         }
@@ -150,20 +172,47 @@ impl Problem {
         ProblemError::Died { program: self.program.clone(), status, code, greeted, when: when.into() }
     }
 
-    /// TUNER-6: reads one line as `T`.
-    fn read<T: for<'a> Deserialize<'a>>(&mut self, when: &str) -> Result<T, ProblemError> {
-        let mut bytes = Vec::new();
-        let read = (&mut self.output).take(LINE_MAX).read_until(b'\n', &mut bytes);
-        if interrupt::raised() {
-            return Err(ProblemError::Interrupted);
+    /// Waits until more of a line can be read, or the program has closed its output.
+    fn wait(&mut self, when: &str, began: Instant, patience: Duration) -> Result<(), ProblemError> {
+        loop {
+            if interrupt::raised() {
+                return Err(ProblemError::Interrupted);
+            }
+            if !self.output.buffer().is_empty() {
+                return Ok(());
+            }
+            let left = patience.saturating_sub(began.elapsed());
+            let timeout = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+            match poll(&mut [PollFd::new(self.output.get_ref(), PollFlags::IN)], Some(&timeout)) {
+                Ok(0) => {
+                    let (program, when) = (self.program.clone(), when.into());
+                    let _ = self.child.kill(); // It may be gone already.
+                    return Err(ProblemError::Silent { program, waited: patience, when });
+                }
+                Err(Errno::INTR) => {}           // A signal, which the next round looks at.
+                Ok(_) | Err(_) => return Ok(()), // Reading tells what is wrong.
+            }
         }
+    }
+
+    /// TUNER-6: reads one line as `T`; waits for it no longer than `patience`.
+    fn read<T: for<'a> Deserialize<'a>>(&mut self, when: &str, patience: Duration) -> Result<T, ProblemError> {
+        let began = Instant::now();
+        let mut bytes = Vec::new();
         self.line += 1;
-        match read {
-            Ok(0) | Err(_) => return Err(self.died(when)),
-            Ok(length) if bytes[length - 1] != b'\n' && length as u64 == LINE_MAX => {
+        while bytes.last() != Some(&b'\n') {
+            self.wait(when, began, patience)?;
+            let Ok(read @ 1..) = self.output.fill_buf().map(<[u8]>::len) else { break };
+            let part = self.output.buffer();
+            let end = part.iter().position(|&byte| byte == b'\n').map_or(read, |at| at + 1);
+            bytes.extend_from_slice(&part[..end]);
+            self.output.consume(end);
+            if bytes.len() > LINE_MAX {
                 return Err(self.malformed(format!("it is longer than {LINE_MAX} bytes")));
             }
-            Ok(_) => {}
+        }
+        if bytes.is_empty() {
+            return Err(self.died(when));
         }
         serde_json::from_slice(&bytes).map_err(|error| {
             let start = String::from_utf8_lossy(&bytes[..bytes.len().min(80)]).trim_end().to_owned();
@@ -179,7 +228,7 @@ impl Problem {
         if input.write_all(&line).and_then(|()| input.flush()).is_err() {
             return Err(self.died(&format!("before it took {name}")));
         }
-        let answer: serde_json::Value = self.read(&format!("during {name}"))?;
+        let answer: serde_json::Value = self.read(&format!("during {name}"), NEXT_LINE)?;
         if let Some(reason) = answer.get("error").filter(|error| !error.is_null()) {
             let reason = reason.as_str().map_or_else(|| reason.to_string(), str::to_owned);
             return Err(ProblemError::Refused { program: self.program.clone(), request: name.into(), reason });
@@ -238,5 +287,24 @@ impl Drop for Problem {
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// TUNER-6: one that never speaks and one that stops in the middle of a line are waited for so long and no longer.
+    #[test]
+    fn a_silent_problem_is_given_up_and_stopped() {
+        for script in ["exec cat", "printf '{'; exec cat"] {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            let began = Instant::now();
+            let error = Problem::start_within(command, Duration::from_millis(200)).expect_err(script);
+            assert!(matches!(error, ProblemError::Silent { .. }), "{script}: {error}");
+            assert!(began.elapsed() >= Duration::from_millis(200), "{script}: not waited for");
+            assert!(error.to_string().contains("said nothing for 0.2 s before its first line"), "{error}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rtt_units::Nanos;
-use std::io::{IsTerminal, stderr};
+use std::io::{IsTerminal, Write, stderr};
 use std::time::Instant;
 
 /// Trials between two lines where there is no terminal.
@@ -77,7 +77,8 @@ impl Progress {
             None if self.trials.is_multiple_of(EVERY) => {
                 let spent = self.started.elapsed().as_secs_f64();
                 let left = spent / self.trials as f64 * self.expected.saturating_sub(self.trials) as f64;
-                eprintln!(
+                let _ = writeln!(
+                    stderr(), // Whoever does not read it misses only the progress.
                     "trial {} of about {}: {message}, about {left:.0} s left",
                     self.trials,
                     self.expected.max(self.trials)

@@ -47,7 +47,6 @@ fn rows(fit: &Fit) -> Vec<ScenarioRow> {
 /// A finished run, as a profile tells it.
 #[derive(Debug)]
 pub(crate) struct Published<'a> {
-    pub(crate) run: &'a RunFolder,
     pub(crate) fit: &'a Fit,
     pub(crate) hello: &'a Hello,
     pub(crate) arms: Arms,
@@ -137,8 +136,8 @@ pub(crate) fn publish_profile(
 ) -> Result<Option<(PathBuf, Option<String>)>, Stop> {
     let Some(here) = &published.hello.fingerprint else { return Ok(None) };
     let failed = |reason: String| Stop::new(Exit::Unexpected, format!("the profile cannot be signed: {reason}"));
-    let log = fs::read(published.run.log()).unwrap_or_default(); // A simulated machine may keep none.
-    let digests = (Digest::of(&log), fit_digest);
+    // A simulated machine may keep no log.
+    let digests = (published.fit.trial_log.unwrap_or_else(|| Digest::of(b"")), fit_digest);
     let profile = profile(published, here, digests, now_unix_s).map_err(failed)?;
     let (key, said) = signing_key(root).map_err(failed)?;
     let sealed = Sealed::<Profile>::sign(&profile.to_canonical(), &key).map_err(|error| failed(with_causes(&error)))?;

@@ -7,6 +7,7 @@ use crate::exit::{Exit, Stop, with_causes};
 use crate::output::{Begun, Options, Plan};
 use rtt_measure::{Point, Record, read_log};
 use rtt_profile::utc;
+use rtt_seal::{Digest, near_name};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -81,7 +82,7 @@ impl RunFolder {
         let all = all.unwrap_or_default();
         let folder = |name: &str| RunFolder { name: name.into(), path: runs(root).join(name) };
         if let Some(name) = name {
-            let near = crate::narrow::near_name(name, all.iter().map(String::as_str));
+            let near = near_name(name, all.iter().map(String::as_str));
             if !all.contains(name) {
                 let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
                 return Err(Stop::usage(format!(
@@ -175,6 +176,18 @@ impl RunFolder {
             Record::Run(_) | Record::Capacity(_) => None,
         };
         Ok(opened.records.into_iter().filter_map(|(_, record)| id(record)).collect())
+    }
+
+    /// Digest of the bytes of the log; `None` where the problem kept none.
+    ///
+    /// # Errors
+    /// A stop when it cannot be read.
+    pub(crate) fn log_digest(&self) -> Result<Option<Digest>, Stop> {
+        match fs::read(self.log()) {
+            Ok(bytes) => Ok(Some(Digest::of(&bytes))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed(&self.log(), "reading", &error)),
+        }
     }
 
     /// A new `run.json`.

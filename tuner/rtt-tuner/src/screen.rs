@@ -2,11 +2,13 @@
 
 use crate::arguments::TuneArguments;
 use crate::conclude::words;
+use crate::exit::{Exit, Stop};
 use crate::output::{Begun, P99, Printed};
 use crate::progress::shown;
 use crate::run_folder::RunFolder;
 use crate::space::Space;
 use rtt_measure::{AbsentValue, Fit, Hello, Interval, Outcome};
+use std::io::{ErrorKind, Write, stderr, stdout};
 use std::path::PathBuf;
 
 /// Version of the object that `--json` prints.
@@ -27,7 +29,8 @@ pub(crate) struct Ending<'a> {
 
 /// One line for people: on stdout, or on stderr where stdout is for a program.
 pub(crate) fn say(json: bool, line: &str) {
-    if json { eprintln!("{line}") } else { println!("{line}") }
+    // A reader that left, as under `| head`, is no reason to lose the run: what counts is in its folder.
+    let _ = if json { writeln!(stderr(), "{line}") } else { writeln!(stdout(), "{line}") };
 }
 
 /// Why a value or an axis is not in the space.
@@ -75,46 +78,63 @@ fn interval(interval: Interval, nanos: bool) -> String {
     format!("{} ({} to {})", shown(estimate, nanos), shown(low, nanos), shown(high, nanos))
 }
 
+/// Prints what a program is going to read. A reader that left, as under `| head`, is no failure; a full disk is.
+///
+/// # Errors
+/// A stop when it cannot be written.
+pub(crate) fn print(text: &str) -> Result<(), Stop> {
+    match writeln!(stdout(), "{text}").and_then(|()| stdout().flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Stop::new(Exit::Unexpected, format!("cannot print the result: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The result.
-pub(crate) fn end(arguments: &TuneArguments, ending: &Ending<'_>) {
+///
+/// # Errors
+/// A stop when the object of `--json` cannot be written.
+pub(crate) fn end(arguments: &TuneArguments, ending: &Ending<'_>) -> Result<(), Stop> {
     if arguments.json {
-        ending.said.iter().for_each(|line| eprintln!("{line}"));
-        println!("{}", json(arguments, ending));
-        return;
+        ending.said.iter().for_each(|line| say(true, line));
+        return print(&json(arguments, ending));
     }
     let fit = ending.fit;
+    let out = |line: String| say(false, &line);
     let nanos = fit.unit == "ns";
-    println!("\n{}", fit.sentence);
+    out(format!("\n{}", fit.sentence));
     if let Some([incumbent, tuned]) = ending.arms {
         let source =
             if fit.confirmation.is_some() { "95 % interval over pairs" } else { "95 % interval over placebo runs" };
-        println!("  incumbent   p99 {}, {source}", interval(incumbent, nanos));
+        out(format!("  incumbent   p99 {}, {source}", interval(incumbent, nanos)));
         if fit.confirmation.is_some() {
-            println!("  tuned       p99 {}", interval(tuned, nanos));
+            out(format!("  tuned       p99 {}", interval(tuned, nanos)));
         }
     }
     if let Some(confirmation) = &fit.confirmation {
         let percent = |ratio: f64| 100.0 * (ratio - 1.0);
         let ratio = confirmation.ratio;
         let (estimate, low, high) = (percent(ratio.estimate), percent(ratio.low), percent(ratio.high));
-        println!("  difference  {estimate:+.1} % ({low:+.1} to {high:+.1}) in {} pairs", confirmation.pairs.len());
+        out(format!("  difference  {estimate:+.1} % ({low:+.1} to {high:+.1}) in {} pairs", confirmation.pairs.len()));
     }
     if let Some(best) = fit.recommended {
-        println!("  found       {}", words(&fit.points[best].point));
+        out(format!("  found       {}", words(&fit.points[best].point)));
     }
-    println!("  why         {}", fit.why);
-    println!("  noise       {}", fit.noise);
-    fit.notes.iter().for_each(|note| println!("  note        {note}"));
-    ending.said.iter().for_each(|line| println!("  note        {line}"));
+    out(format!("  why         {}", fit.why));
+    out(format!("  noise       {}", fit.noise));
+    fit.notes.iter().for_each(|note| out(format!("  note        {note}")));
+    ending.said.iter().for_each(|line| out(format!("  note        {line}")));
     let show = |name: &str, path: &Option<PathBuf>| {
         if let Some(path) = path {
-            println!("  {name:<11} {}", path.display());
+            out(format!("  {name:<11} {}", path.display()));
         }
     };
     show("profile", &ending.profile);
     show("report", &ending.report);
-    println!("  fit         {}", ending.run.fit().display());
-    println!("next: {}", next(ending));
+    out(format!("  fit         {}", ending.run.fit().display()));
+    out(format!("next: {}", next(ending)));
+    Ok(())
 }
 
 /// The command that is worth typing now.
@@ -135,7 +155,7 @@ fn json(arguments: &TuneArguments, ending: &Ending<'_>) -> String {
         outcome: ending.fit.outcome,
         profile: ending.profile.as_deref(),
         report: ending.report.as_deref(),
-        log: ending.run.log(),
+        log: ending.fit.trial_log.map(|_| ending.run.log()),
         trials: ending.trials,
         pairs: ending.pairs,
         p99_ns: ending.arms.map(|[incumbent, tuned]| P99 { incumbent, tuned }),

@@ -58,9 +58,14 @@ fn budget_ms(text: &str) -> Result<u64, Stop> {
     }
 }
 
+/// Whether a value of `--scenario` is a file.
+fn is_file(given: &str) -> bool {
+    given.ends_with(".json") || given.contains('/')
+}
+
 /// `--scenario` takes a name or a file; a file is handed to the lab and known by the name in it.
 fn scenario_name(given: &str) -> Result<(String, Option<PathBuf>), Stop> {
-    if !given.ends_with(".json") && !given.contains('/') {
+    if !is_file(given) {
         return Ok((given.to_owned(), None));
     }
     let refuse =
@@ -72,7 +77,24 @@ fn scenario_name(given: &str) -> Result<(String, Option<PathBuf>), Stop> {
     Ok((name.to_owned(), Some(path)))
 }
 
+/// What means something on this host alone is refused beside a simulated surface, instead of being passed over.
+fn refuse_beside_simulate(arguments: &TuneArguments) -> Result<(), Stop> {
+    let file = arguments.scenario.iter().find(|given| is_file(given));
+    let given = [
+        ("--cpus", arguments.cpus.clone()),
+        ("--pack", arguments.pack.as_ref().map(|path| path.display().to_string())),
+        ("--scenario", file.cloned()),
+    ];
+    match given.into_iter().find_map(|(option, value)| Some((option, value?))) {
+        Some((option, value)) if !arguments.simulate.is_empty() => Err(Stop::usage(format!(
+            "{option} {value}: a simulated surface has CPUs and scenarios of its own; leave it out"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 fn options(arguments: &TuneArguments) -> Result<Options, Stop> {
+    refuse_beside_simulate(arguments)?;
     let scenario = arguments.scenario.iter().map(|given| {
         // A file is kept by its full path, so that a resumed run finds it from anywhere.
         scenario_name(given).map(|(name, path)| path.map_or(name, |path| path.to_string_lossy().into_owned()))
@@ -95,8 +117,8 @@ fn problem_command(arguments: &TuneArguments, options: &Options, log: &Path) -> 
     if let [program, rest @ ..] = options.simulate.as_slice() {
         let mut command = Command::new(program);
         command.args(rest);
-        if rest.first().is_some_and(|word| word == "serve") {
-            command.arg("--log").arg(log); // A simulated lab: it resumes as the real one does.
+        if options.keeps_log() {
+            command.arg("--log").arg(log);
         }
         return Ok(command);
     }
@@ -128,7 +150,7 @@ fn space_of(hello: &Hello, options: &Options) -> Result<Space, Stop> {
             text.contains(&absent.axis) || absent.value.as_ref().is_some_and(|value| text.contains(value))
         });
         let absent: String = absent.map(|absent| format!("\n  not on this host: {}", screen::absent(absent))).collect();
-        Stop::usage(format!("{error}{absent}; nothing was run"))
+        Stop::usage(format!("{error}{absent}"))
     })?;
     Ok(space)
 }
@@ -153,13 +175,16 @@ struct Ready {
     known: BTreeSet<String>,
 }
 
-/// Removes the folder of a run that never began.
+/// Removes the folder of a run that never began, and the folders above it that hold nothing else.
 struct Scaffold(Option<PathBuf>);
 
 impl Drop for Scaffold {
     fn drop(&mut self) {
         if let Some(path) = self.0.take() {
-            let _ = fs::remove_dir_all(path); // What is left behind is an empty run, which nobody resumes.
+            let _ = fs::remove_dir_all(&path); // What is left behind is an empty run, which nobody resumes.
+            for above in path.ancestors().skip(1).take(2) {
+                let _ = fs::remove_dir(above); // Refused where another run lives.
+            }
         }
     }
 }
@@ -170,6 +195,14 @@ fn begin(arguments: &TuneArguments) -> Result<Option<Ready>, Stop> {
     if let Some(name) = &arguments.resume {
         let run = RunFolder::find(&arguments.root, name.as_deref())?;
         let begun = run.begun(&given)?;
+        if !begun.options.keeps_log() {
+            return Err(Stop::usage(format!(
+                "--resume {}: its problem keeps no log, so there is nothing to go on from; begin it again: tune --seed {} --simulate {}",
+                run.name,
+                begun.seed,
+                begun.options.simulate.join(" ")
+            )));
+        }
         let problem = Problem::start(problem_command(arguments, &begun.options, &run.log())?)?;
         let space = space_of(problem.hello(), &begun.options)?;
         let known = run.known()?;
@@ -295,16 +328,16 @@ fn finish(arguments: &TuneArguments, ready: Ready) -> Result<Exit, Stop> {
     let pairs = confirmed.as_ref().map_or(0, |confirmed| confirmed.pairs);
     let placebo: Vec<f64> = searched.placebo.iter().filter_map(|found| found.log_objective).map(f64::exp).collect();
     let solver = "Latin hypercube, then a Gaussian process (Matern 5/2, expected improvement)";
-    let fit = conclude::fit(&run.name, &begun, &hello, &session, searched, confirmed, notes, solver);
+    let mut fit = conclude::fit(&run.name, &begun, &hello, &session, searched, confirmed, notes, solver);
     let trials = session.trials();
     drop(session); // The problem ends, and with it its hold on the host, before anything is drawn.
+    fit.trial_log = run.log_digest()?;
     let arms = conclude::arms(&fit, &placebo, seed);
     let digest = publish::write_fit(&run, &fit)?;
     let mut said = Vec::new();
     let profile = match arms {
         Some(arms) => {
-            let published =
-                publish::Published { run: &run, fit: &fit, hello: &hello, arms, objective: plan.objective() };
+            let published = publish::Published { fit: &fit, hello: &hello, arms, objective: plan.objective() };
             publish::publish_profile(&arguments.root, &published, digest, now_unix_s())?
         }
         None => {
@@ -320,7 +353,7 @@ fn finish(arguments: &TuneArguments, ready: Ready) -> Result<Exit, Stop> {
         publish::draw_report(program, &arguments.root, &run).map_err(|reason| said.push(reason)).ok()
     });
     let ending = Ending { run: &run, fit: &fit, arms, profile, report, said, trials, pairs };
-    screen::end(arguments, &ending);
+    screen::end(arguments, &ending)?;
     Ok(if fit.outcome == Outcome::Undecided { Exit::Undecided } else { Exit::Ok })
 }
 
@@ -330,12 +363,14 @@ fn finish(arguments: &TuneArguments, ready: Ready) -> Result<Exit, Stop> {
 /// A stop with its exit code.
 pub(crate) fn tune(arguments: &TuneArguments) -> Result<Exit, Stop> {
     let Some(ready) = begin(arguments)? else { return Ok(Exit::Ok) };
-    let name = ready.run.name.clone();
-    finish(arguments, ready).map_err(|stop| match stop.exit {
-        Exit::Interrupted => {
-            Stop::new(Exit::Interrupted, format!("interrupted; the log is kept. Go on with `tune --resume {name}`"))
-        }
-        exit => Stop::new(exit, format!("{}\nthe log is kept; go on with `tune --resume {name}`", stop.message)),
+    let hint = if ready.begun.options.keeps_log() {
+        format!("the log is kept; go on with `tune --resume {}`", ready.run.name)
+    } else {
+        format!("this problem keeps no log; begin again with `tune --seed {}`", ready.begun.seed)
+    };
+    finish(arguments, ready).map_err(|stop| {
+        let what = if stop.exit == Exit::Interrupted { "interrupted" } else { &stop.message };
+        Stop::new(stop.exit, format!("{what}\n{hint}"))
     })
 }
 

@@ -81,7 +81,8 @@ pub fn make(folder: &Path, recipe: Recipe) {
         }
     }
     if let Some(outcome) = recipe.outcome {
-        let fit = maker.fit(folder, points, outcome);
+        let log = fs::read(folder.join("trials.jsonl")).ok();
+        let fit = Fit { trial_log: log.map(|bytes| Digest::of(&bytes)), ..maker.fit(folder, points, outcome) };
         fs::write(folder.join("fit.json"), serde_json::to_vec(&fit).expect("a fit is JSON")).expect("written");
     }
 }
@@ -435,6 +436,7 @@ impl Maker {
         Fit {
             version: 1,
             run: run_name(folder),
+            trial_log: None,
             problem: self.name(if self.recipe.log { "lab" } else { "rtt-syn-1" }),
             unit: if self.recipe.log { "ns" } else { "us" }.into(),
             seed: "18446744073709551615".into(),
@@ -493,6 +495,7 @@ pub fn bare_fit(run: &str, outcome: Outcome) -> Fit {
     Fit {
         version: 1,
         run: run.into(),
+        trial_log: None,
         problem: "bare".into(),
         unit: "us".into(),
         seed: "1".into(),

@@ -162,7 +162,8 @@ fn empty_runs_are_drawn() {
     fs::create_dir_all(&folder).expect("a folder");
     assert!(matches!(Run::read(&folder), Err(ReadError::Nothing { .. })));
     fs::write(folder.join("trials.jsonl"), "").expect("written");
-    judge(&draw(&folder));
+    assert!(matches!(Run::read(&folder), Err(ReadError::EmptyLog { .. })));
+    fs::remove_file(folder.join("trials.jsonl")).expect("removed");
     for outcome in [Outcome::Better, Outcome::NoBetter, Outcome::Undecided] {
         let fit = serde_json::to_vec(&bare_fit("run-7", outcome)).expect("JSON");
         fs::write(folder.join("fit.json"), fit).expect("written");
@@ -170,8 +171,36 @@ fn empty_runs_are_drawn() {
         judge(&page);
         assert!(page.contains("Nothing was confirmed"));
     }
-    fs::remove_file(folder.join("trials.jsonl")).expect("removed");
+}
+
+/// REPORT-4: whatever was done to the log after the fit was made, the fit is not drawn over it.
+#[test]
+fn report_4_a_fit_is_drawn_over_its_own_log_only() {
+    let root = tempfile::tempdir().expect("a folder");
+    let (folder, other) = (root.path().join("run-7"), root.path().join("run-8"));
+    make(&folder, Recipe { quick: true, ..BETTER });
+    make(&other, Recipe { quick: true, ..BETTER });
+    let log = folder.join("trials.jsonl");
+    let whole = fs::read(&log).expect("a log");
+    judge(&draw(&folder)); // Positive control.
+    let last = whole[..whole.len() - 1].iter().rposition(|&byte| byte == b'\n').expect("lines") + 1;
+    let foreign = fs::read(other.join("trials.jsonl")).expect("a log");
+    for (what, bytes) in
+        [("torn", &whole[..whole.len() - 9]), ("a record short", &whole[..last]), ("foreign", &foreign)]
+    {
+        fs::write(&log, bytes).expect("written");
+        let error = Run::read(&folder).expect_err(what);
+        assert!(matches!(error, ReadError::OtherLog { .. }), "{what}: {error}");
+    }
+    fs::remove_file(&log).expect("removed");
+    let error = Run::read(&folder).expect_err("no log").to_string();
+    assert!(error.contains("beside it is no log"), "{error}");
+    // Without a log of its own, a fit is not drawn over one that is there.
+    fs::write(folder.join("fit.json"), serde_json::to_vec(&bare_fit("run-7", Outcome::Better)).expect("JSON"))
+        .expect("written");
     judge(&draw(&folder));
+    fs::write(&log, &whole).expect("written");
+    assert!(matches!(Run::read(&folder), Err(ReadError::OtherLog { expected: None, .. })));
 }
 
 #[test]

@@ -36,7 +36,7 @@ impl Host {
             schema: Profile::SCHEMA,
             knobs: Knobs { batch: 7, ..plain() },
             fingerprint: rtt_host::fingerprint().expect("this host"),
-            outcome: Outcome { verdict: Verdict::NoBetter, sentence: "a test".into() },
+            outcome: Outcome { verdict: Verdict::NoBetter, sentence: "no better: a test".into() },
             p99_ns: P99 { incumbent: interval, tuned: interval },
             pairs: 20,
             objective: "p99 of steady".into(),

@@ -9,6 +9,7 @@ use rtt_scenario::{
 };
 use std::{
     error::Error,
+    io::{Write, stderr, stdout},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -99,10 +100,20 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", with_causes(error.as_ref()));
+            complain(&format!("error: {}", with_causes(error.as_ref())));
             ExitCode::from(REFUSED)
         }
     }
+}
+
+/// One line on stdout. A reader that left, as under `| head`, changes nothing: what counts is the exit code.
+fn say(line: &str) {
+    let _ = writeln!(stdout(), "{line}");
+}
+
+/// One line on stderr, likewise.
+fn complain(line: &str) {
+    let _ = writeln!(stderr(), "{line}");
 }
 
 fn with_causes(error: &dyn Error) -> String {
@@ -113,14 +124,14 @@ fn with_causes(error: &dyn Error) -> String {
 fn build(root: &Path, cue: Option<PathBuf>) -> Result<(), Box<dyn Error>> {
     let found = cue.map_or_else(|| Cue::find(root), |cue| Ok(Cue::at(&cue)));
     let cue = &found.map_err(|error| format!("{error}; nothing was run"))?;
-    let say = |path: &str, changed: bool| println!("{path}: {}", if changed { "written" } else { "unchanged" });
+    let wrote = |path: &str, changed: bool| say(&format!("{path}: {}", if changed { "written" } else { "unchanged" }));
     // All sources are evaluated before the first lock is replaced: a mistake in one leaves the set as it was.
     let slo = export_lock::<Slo>(SLO_LOCK, root, cue)?;
     export_lock::<FaultPlan>(CHAOS_LOCK, root, cue)?;
-    say(PACK_LOCK.lock, build_lock::<Scenario>(PACK_LOCK, root, cue)?.1);
-    say(CHAOS_LOCK.lock, build_lock::<FaultPlan>(CHAOS_LOCK, root, cue)?.1);
-    say(SLO_LOCK.lock, build_lock::<Slo>(SLO_LOCK, root, cue)?.1);
-    say(SLO_PAGE, write_if_changed(&root.join(SLO_PAGE), &slo_page(only(&slo)?))?);
+    wrote(PACK_LOCK.lock, build_lock::<Scenario>(PACK_LOCK, root, cue)?.1);
+    wrote(CHAOS_LOCK.lock, build_lock::<FaultPlan>(CHAOS_LOCK, root, cue)?.1);
+    wrote(SLO_LOCK.lock, build_lock::<Slo>(SLO_LOCK, root, cue)?.1);
+    wrote(SLO_PAGE, write_if_changed(&root.join(SLO_PAGE), &slo_page(only(&slo)?))?);
     Ok(())
 }
 
@@ -149,7 +160,7 @@ fn validate(kind: Kind, files: &[PathBuf]) -> Result<(), Box<dyn Error>> {
 
 fn print_slo(root: &Path) -> Result<(), Box<dyn Error>> {
     let lock = Lock::<Slo>::load(&root.join(SLO_LOCK.lock), root)?;
-    print!("{}", slo_page(only(&lock)?));
+    say(slo_page(only(&lock)?).trim_end());
     Ok(())
 }
 
@@ -164,7 +175,7 @@ impl Findings {
     fn note<T, E: Error>(&mut self, good: &str, result: Result<T, E>) -> Option<T> {
         match result {
             Ok(value) => {
-                println!("ok: {good}");
+                say(&format!("ok: {good}"));
                 Some(value)
             }
             Err(error) => {
@@ -175,7 +186,7 @@ impl Findings {
     }
 
     fn refuse(&mut self, why: &str) {
-        eprintln!("refused: {why}");
+        complain(&format!("refused: {why}"));
         self.refused += 1;
     }
 
@@ -194,7 +205,7 @@ fn check(root: &Path, cue: Option<Cue>) -> Result<(), Box<dyn Error>> {
     if let Some(lock) = check_lock::<Slo>(SLO_LOCK, root, cue.as_ref(), &mut findings) {
         let slo = only(&lock)?;
         if std::fs::read(root.join(SLO_PAGE)).is_ok_and(|page| page == slo_page(slo).as_bytes()) {
-            println!("ok: {SLO_PAGE} is the page of {}", SLO_LOCK.lock);
+            say(&format!("ok: {SLO_PAGE} is the page of {}", SLO_LOCK.lock));
         } else {
             findings.refuse(&format!("{SLO_PAGE}: not the page of {}: run `cargo xtask config build`", SLO_LOCK.lock));
         }
@@ -204,11 +215,11 @@ fn check(root: &Path, cue: Option<Cue>) -> Result<(), Box<dyn Error>> {
     }
     check_corpus(root, cue.as_ref(), &mut findings)?;
     match cue {
-        Some(cue) => println!("ok: compared with {}", cue.version()?),
-        None => println!(
+        Some(cue) => say(&format!("ok: compared with {}", cue.version()?)),
+        None => say(&format!(
             "skipped: no `cue` given, so neither exports nor CUE's verdicts on the corpus were compared; \
              `cargo xtask config check` builds it where Go 1.24 or later is installed"
-        ),
+        )),
     }
     findings.finish()
 }
@@ -245,7 +256,7 @@ fn check_objectives(slo: &Slo, scenarios: &[Scenario], findings: &mut Findings) 
         }
     }
     if findings.refused == before {
-        println!("ok: each scenario has its objective");
+        say("ok: each scenario has its objective");
     }
 }
 
@@ -267,7 +278,7 @@ fn check_corpus(root: &Path, cue: Option<&Cue>, findings: &mut Findings) -> Resu
     }
     if findings.refused == before {
         let readers = if cue.is_some() { "the Rust reader and cue vet" } else { "the Rust reader" };
-        println!("ok: {} documents of the corpus have the same verdict from {readers}", rows.len());
+        say(&format!("ok: {} documents of the corpus have the same verdict from {readers}", rows.len()));
     }
     Ok(())
 }

@@ -24,9 +24,12 @@ fn options_are_refused_before_anything_runs() {
     check(root.path(), &with(&["--budget", "5s"]), 2, "a search needs");
     check(root.path(), &with(&["--resume", "yesterday"]), 2, "no such run");
     check(root.path(), &with(&["--quik"]), 2, "--quick");
-    let runs = root.path().join(".rtt/runs");
-    let left = std::fs::read_dir(runs).map_or(0, Iterator::count);
-    assert_eq!(left, 0, "a refused run leaves no folder");
+    for words in [["--cpus", "0"], ["--pack", "scenarios"], ["--scenario", "mine.json"]] {
+        let words = [&words[..], &["--simulate", surface()]].concat();
+        check(root.path(), &words, 2, "has CPUs and scenarios of its own; leave it out; nothing was run");
+    }
+    let left = std::fs::read_dir(root.path()).expect("a folder").count();
+    assert_eq!(left, 0, "a refused run leaves nothing");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use rtt_seal::{Sealed, TrustedKeys};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 fn run(root: &Path, words: &[&str]) -> (i32, Value, String) {
     let root = root.to_str().expect("UTF-8");
@@ -127,8 +128,7 @@ fn a_dry_run_tells_the_plan_and_leaves_nothing() {
     for part in ["objective", "of measuring", "effects", "writes", "dry run: nothing was measured"] {
         assert!(out.contains(part), "{part}: {out}");
     }
-    assert_eq!(fs::read_dir(root.path().join(".rtt/runs")).map_or(0, Iterator::count), 0);
-    assert!(!root.path().join("profiles").exists());
+    assert_eq!(fs::read_dir(root.path()).expect("a folder").count(), 0, "nothing is left");
 }
 
 /// TUNER-9: whatever was in the log when a run was killed, the resumed run asks for the same trials and ends with the
@@ -206,7 +206,7 @@ fn an_interrupted_run_says_how_to_go_on_and_goes_on() {
     let words = ["tune", "--quick", "--seed", "4", "--root", folder, "--endpoint", "x", "--lab", lab];
     let (code, out, err) = said(tuner(&words).output().expect("it runs"));
     assert!(
-        code == 130 && err.contains("interrupted; the log is kept. Go on with `tune --resume "),
+        code == 130 && err.contains("interrupted\nthe log is kept; go on with `tune --resume "),
         "{code}: {out}{err}"
     );
     let (code, object, err) = run(root.path(), &["--resume", "--lab", surface(), "--endpoint", "x"]);
@@ -214,6 +214,53 @@ fn an_interrupted_run_says_how_to_go_on_and_goes_on() {
     let whole = tempfile::tempdir().expect("a folder");
     let (_, expected, _) = run(whole.path(), &["--quick", "--seed", "4", "--lab", surface(), "--endpoint", "x"]);
     assert_eq!(comparable(fit_of(&object)), comparable(fit_of(&expected)));
+}
+
+#[test]
+fn a_program_without_a_log_is_not_said_to_be_resumable() {
+    let root = tempfile::tempdir().expect("a folder");
+    let (_, object, _) = run(root.path(), &["--quick", "--seed", "4", "--simulate", surface()]);
+    assert_eq!(object["log"], Value::Null);
+    let body = "n=0; while read -r line; do n=$((n+1)); [ $n = 9 ] && kill -INT $PPID; echo \"$line\"; done";
+    let program = script(root.path(), "interrupting.sh", &format!("{body} | {}", surface()));
+    let (program, folder) = (program.to_str().expect("UTF-8"), root.path().to_str().expect("UTF-8"));
+    let words = ["tune", "--quick", "--seed", "5", "--root", folder, "--simulate", program];
+    let (code, out, err) = said(tuner(&words).output().expect("it runs"));
+    assert!(code == 130 && err.contains("keeps no log; begin again with `tune --seed 5`"), "{code}: {out}{err}");
+    let (code, _, err) = said(tuner(&["tune", "--resume", "--root", folder]).output().expect("it runs"));
+    assert!(code == 2 && err.contains("its problem keeps no log") && err.contains("--seed 5"), "{code}: {err}");
+}
+
+/// A closed pipe, as `| head` leaves it, costs words and never a result.
+#[test]
+fn a_reader_that_leaves_ends_nothing() {
+    let root = tempfile::tempdir().expect("a folder");
+    let folder = root.path().to_str().expect("UTF-8");
+    for (index, json) in [&["--json"][..], &[]].into_iter().enumerate() {
+        let words = [&["tune", "--quick", "--seed", "7", "--root", folder], json, &["--simulate", surface(), "serve"]];
+        let mut child = tuner(&words.concat()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+        drop((child.stdout.take(), child.stderr.take()));
+        assert_eq!(child.wait().expect("an end").code(), Some(0), "{json:?}");
+        let fits = fs::read_dir(root.path().join(".rtt/runs")).expect("runs");
+        let fits = fits.filter(|run| run.as_ref().expect("a run").path().join("fit.json").exists()).count();
+        assert_eq!(fits, index + 1, "{json:?}");
+    }
+}
+
+#[test]
+fn a_damaged_log_is_named_and_left_alone() {
+    let root = tempfile::tempdir().expect("a folder");
+    let (_, object, _) = run(root.path(), &["--quick", "--seed", "4", "--simulate", surface(), "serve"]);
+    let log = PathBuf::from(object["log"].as_str().expect("a log"));
+    fs::remove_file(object["fit"].as_str().expect("a path")).expect("unfinished");
+    let mut bytes = fs::read(&log).expect("the log");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&log, &bytes).expect("written");
+    let folder = root.path().to_str().expect("UTF-8");
+    let (code, _, err) = said(tuner(&["tune", "--resume", "--root", folder]).output().expect("it runs"));
+    assert!(code == 1 && err.contains("is damaged") && !err.contains("usage:"), "{code}: {err}");
+    assert_eq!(fs::read(&log).expect("the log"), bytes);
 }
 
 #[test]

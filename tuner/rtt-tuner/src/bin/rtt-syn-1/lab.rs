@@ -5,8 +5,9 @@
 use crate::surface::{Noise, PINS, Place, WAITS};
 use crate::{Serve, category, integer};
 use rtt_measure::{
-    Arm, Axis, Constraint, EndpointRef, Hello, Interference, Kind, Limits, LogWriter, MeasureRequest, Named, PROTOCOL,
-    Quantiles, Record, Request, RunRecord, Scale, ScenarioRef, TrialRecord, Value, Verdict, When, knobs_of, point_of,
+    Arm, Axis, Constraint, EndpointRef, Hello, Interference, Kind, Limits, LogError, LogWriter, MeasureRequest, Named,
+    PROTOCOL, Quantiles, Record, Request, RunRecord, Scale, ScenarioRef, TrialRecord, Value, Verdict, When, knobs_of,
+    point_of,
 };
 use rtt_profile::{Conditions, Fingerprint, Knobs, Machine, MemoryNode, Pin, Preset, Wait};
 use rtt_seal::Digest;
@@ -28,6 +29,21 @@ pub(crate) struct Lab {
     known: BTreeMap<String, (Digest, TrialRecord)>,
     spent_ms: u64,
     seed: u64,
+}
+
+/// Why it does not open.
+#[derive(Debug)]
+pub(crate) enum OpenError {
+    /// An option is unknown or has no value.
+    Usage(String),
+    /// The log cannot be used.
+    Log(LogError),
+}
+
+impl From<LogError> for OpenError {
+    fn from(error: LogError) -> OpenError {
+        OpenError::Log(error)
+    }
 }
 
 fn machine() -> Fingerprint {
@@ -101,16 +117,16 @@ impl Lab {
     /// Takes the options of a lab; without a log nothing is kept.
     ///
     /// # Errors
-    /// A text when an option is unknown or the log cannot be used.
-    pub(crate) fn open(options: &[&str]) -> Result<Lab, String> {
+    /// [`OpenError`].
+    pub(crate) fn open(options: &[&str]) -> Result<Lab, OpenError> {
         let mut path = None;
         let mut words = options.iter();
         while let Some(option) = words.next() {
-            let value = *words.next().ok_or_else(|| format!("{option} needs a value"))?;
+            let value = *words.next().ok_or_else(|| OpenError::Usage(format!("{option} needs a value")))?;
             match *option {
                 "--log" => path = Some(PathBuf::from(value)),
                 "--endpoint" | "--pack" | "--cpus" => {}
-                other => return Err(format!("unknown option {other}")),
+                other => return Err(OpenError::Usage(format!("unknown option {other}"))),
             }
         }
         let mut lab = Lab { log: None, known: BTreeMap::new(), spent_ms: 0, seed: 0 };
@@ -120,11 +136,11 @@ impl Lab {
         Ok(lab)
     }
 
-    fn open_log(&mut self, path: &Path) -> Result<(), String> {
-        let (mut log, opened) = LogWriter::open(path).map_err(|error| error.to_string())?;
+    fn open_log(&mut self, path: &Path) -> Result<(), LogError> {
+        let (mut log, opened) = LogWriter::open(path)?;
         if opened.records.is_empty() {
             let run = path.parent().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
-            log.append(&Record::Run(Box::new(header(run.unwrap_or_default())))).map_err(|error| error.to_string())?;
+            log.append(&Record::Run(Box::new(header(run.unwrap_or_default()))))?;
         }
         for (digest, record) in opened.records {
             if let Record::Trial(trial) = record {

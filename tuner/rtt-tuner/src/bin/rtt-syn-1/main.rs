@@ -7,6 +7,7 @@
 mod lab;
 mod surface;
 
+use lab::OpenError;
 use rtt_measure::{Axis, Constraint, Hello, Kind, Point, Request, Scale, Value};
 use serde_json::{Value as Json, json};
 use std::io::{self, BufRead, Write};
@@ -133,9 +134,13 @@ fn main() -> ExitCode {
         ["--constrained"] | ["--serve", "--constrained"] => converse(Base { constrained: true, noise: None }),
         ["serve", options @ ..] => match lab::Lab::open(options) {
             Ok(lab) => converse(lab),
-            Err(error) => {
-                eprintln!("rtt-syn-1: {error}\n{USAGE}");
+            Err(OpenError::Usage(reason)) => {
+                eprintln!("rtt-syn-1: {reason}\n{USAGE}");
                 return ExitCode::from(2);
+            }
+            Err(OpenError::Log(error)) => {
+                eprintln!("rtt-syn-1: {error}");
+                return ExitCode::FAILURE;
             }
         },
         _ => {

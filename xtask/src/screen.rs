@@ -1,0 +1,40 @@
+//! What is printed: `println!` and `eprintln!` of this program.
+//!
+//! The standard library's panic when nobody reads any more, as under `| head`. These are quiet then, since what a
+//! command does counts, and not what it says; any other failure, such as a full disk, ends the command.
+
+use std::fmt::Arguments;
+use std::io::{ErrorKind, Write, stderr, stdout};
+use std::process;
+
+use crate::exit::Exit;
+
+/// Writes `text` to stdout.
+pub fn to_stdout(text: Arguments<'_>) {
+    match stdout().write_fmt(text).and_then(|()| stdout().flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            eprintln!("cannot print: {error}");
+            process::exit(Exit::Unexpected.code().into());
+        }
+        _ => {}
+    }
+}
+
+/// Writes `text` to stderr; there is no other place to say that it failed.
+pub fn to_stderr(text: Arguments<'_>) {
+    let _ = stderr().write_fmt(text);
+}
+
+macro_rules! print {
+    ($($part:tt)*) => { $crate::screen::to_stdout(format_args!($($part)*)) };
+}
+
+macro_rules! println {
+    ($($part:tt)*) => { $crate::screen::to_stdout(format_args!("{}\n", format_args!($($part)*))) };
+}
+
+macro_rules! eprintln {
+    ($($part:tt)*) => { $crate::screen::to_stderr(format_args!("{}\n", format_args!($($part)*))) };
+}
+
+pub(crate) use {eprintln, print, println};
