@@ -163,6 +163,9 @@ pub const COLUMNS: &[ColumnSpec] = &[
     fact("psi_io_us", Kind::Count, "pressure-stall time of I/O", |r| {
         Cell::count(r.trial.record.interference.psi_io_us)
     }),
+    fact("regime_cpus", Kind::Text, "the pair of CPUs that was probed around the trial", |r| {
+        Cell::text(r.trial.record.regime.map(|probe| format!("{}-{}", probe.cpus[0], probe.cpus[1])))
+    }),
     fact("regime_before_ns", Kind::Count, "one-line round trip before the trial", |r| {
         Cell::count(r.trial.record.regime.map(|probe| probe.before_ns))
     }),

@@ -11,8 +11,7 @@ use crate::{
     arm_name, ratio_interval, verdict_name,
 };
 use hdrhistogram::Histogram;
-use rtt_host::{Regimes, clusters};
-use rtt_measure::{Arm, Quantiles, Verdict};
+use rtt_measure::{Arm, PairRegimes, Quantiles, Regime, RegimeProbe, Verdict};
 use rtt_profile::{Difference, KNOB_NAMES, Knobs};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,7 +46,9 @@ fn list(differences: &[Difference]) -> String {
 
 type GroupKey<'a> = (&'a str, bool, Arm);
 /// A histogram and the regime it was measured in, where one is known.
-type InRegime = (Option<usize>, Histogram<u64>);
+type InRegime = (Option<CpusAndLevel>, Histogram<u64>);
+/// A pair of CPUs, and the middle of one of its regimes in nanoseconds.
+type CpusAndLevel = ([u32; 2], u64);
 type Groups<'a> = BTreeMap<GroupKey<'a>, Vec<&'a Trial>>;
 
 /// Compares `b` with the baseline `a`.
@@ -66,8 +67,7 @@ pub fn compare(a: &Run, b: &Run, any_host: bool) -> Result<Comparison, CompareEr
             differences: machines,
         });
     }
-    let readings: Vec<u64> = [a, b].into_iter().flat_map(probes).collect();
-    let regimes = clusters(&readings);
+    let regimes = PairRegimes::find([a, b].into_iter().flat_map(probes));
     let (left, right) = (groups(a), groups(b));
     let keys: BTreeSet<_> = left.keys().chain(right.keys()).copied().collect();
     let (mut pairs, mut not_compared) = (Vec::new(), Vec::new());
@@ -78,8 +78,7 @@ pub fn compare(a: &Run, b: &Run, any_host: bool) -> Result<Comparison, CompareEr
             Err(reason) => not_compared.push(format!("{}: {reason}", in_words(key))),
         }
     }
-    let regimes_ns =
-        if readings.is_empty() { Vec::new() } else { regimes.levels().iter().map(|l| l.center_ns).collect() };
+    let regimes_ns = levels(&regimes).map(|(_, center_ns)| center_ns).collect();
     Ok(Comparison {
         version: 1,
         a: head(a),
@@ -140,17 +139,24 @@ fn alike<'a>(
 }
 
 /// The probes before and after each trial of `run`.
-fn probes(run: &Run) -> impl Iterator<Item = u64> {
-    run.trials.iter().filter_map(|trial| trial.record.regime).flat_map(|probe| [probe.before_ns, probe.after_ns])
+fn probes(run: &Run) -> impl Iterator<Item = RegimeProbe> {
+    run.trials.iter().filter_map(|trial| trial.record.regime)
+}
+
+fn levels(regimes: &PairRegimes) -> impl Iterator<Item = CpusAndLevel> {
+    regimes.iter().flat_map(|(cpus, regimes)| regimes.levels().iter().map(move |level| (cpus, level.center_ns)))
 }
 
 /// The histograms of the settled trials, each with its regime; none for a trial that has no probe or met two.
-fn histograms(run: &Run, trials: &[&Trial], regimes: &Regimes) -> Result<Vec<InRegime>, ReadRunError> {
+fn histograms(run: &Run, trials: &[&Trial], regimes: &PairRegimes) -> Result<Vec<InRegime>, ReadRunError> {
     let mut found = Vec::new();
     for trial in trials.iter().filter(|trial| trial.record.verdict == Verdict::Settled) {
-        let probe = trial.record.regime.filter(|probe| !regimes.is_mixed(probe.before_ns, probe.after_ns));
+        let level = trial.record.regime.and_then(|probe| match regimes.of(&probe) {
+            Regime::Level(center_ns) => Some((probe.cpus, center_ns)),
+            Regime::Mixed => None,
+        });
         if let Some(histogram) = run.histogram(trial)? {
-            found.push((probe.map(|probe| regimes.of(probe.before_ns)), histogram));
+            found.push((level, histogram));
         }
     }
     Ok(found)
@@ -160,14 +166,14 @@ fn pair(
     (scenario, faulted, arm): GroupKey<'_>,
     (run_a, trials_a): (&Run, &[&Trial]),
     (run_b, trials_b): (&Run, &[&Trial]),
-    regimes: &Regimes,
+    regimes: &PairRegimes,
 ) -> Result<Pair, ReadRunError> {
     let (all_a, all_b) = (histograms(run_a, trials_a, regimes)?, histograms(run_b, trials_b, regimes)?);
     let (pool_a, pool_b) = (pool(&all_a, None), pool(&all_b, None));
     let mut within = Vec::new();
-    if regimes.levels().len() > 1 {
-        for (index, level) in regimes.levels().iter().enumerate() {
-            within.extend(regime_pair(level.center_ns, &pool(&all_a, Some(index)), &pool(&all_b, Some(index))));
+    if levels(regimes).count() > 1 {
+        for level in levels(regimes) {
+            within.extend(regime_pair(level, &pool(&all_a, Some(level)), &pool(&all_b, Some(level))));
         }
     }
     let (a, b) = (side(trials_a, &pool_a), side(trials_b, &pool_b));
@@ -186,7 +192,7 @@ fn pair(
     })
 }
 
-fn pool(histograms: &[InRegime], regime: Option<usize>) -> Pool {
+fn pool(histograms: &[InRegime], regime: Option<CpusAndLevel>) -> Pool {
     let taken = histograms.iter().filter(|(found, _)| regime.is_none() || *found == regime);
     Pool::new(taken.map(|(_, histogram)| histogram))
 }
@@ -196,8 +202,9 @@ fn ratio(a: &Pool, b: &Pool) -> Option<f64> {
     Some(b.quantile(P99)?.max(1) as f64 / a.quantile(P99)?.max(1) as f64)
 }
 
-fn regime_pair(center_ns: u64, a: &Pool, b: &Pool) -> Option<RegimePair> {
+fn regime_pair((cpus, center_ns): CpusAndLevel, a: &Pool, b: &Pool) -> Option<RegimePair> {
     Some(RegimePair {
+        cpus,
         center_ns,
         trials_a: a.trials(),
         trials_b: b.trials(),
@@ -279,7 +286,9 @@ fn figures(a: &Run, b: &Run) -> Vec<FigurePair> {
         figure("limit_line_round_trip_ns_p99", Unit::Nanos, |run| run.header.limits.line_round_trip_ns_p99),
         figure("limit_wake_ns_p50", Unit::Nanos, |run| Some(run.header.limits.wake_ns_p50)),
         figure("limit_clock_read_ns", Unit::Nanos, |run| Some(run.header.limits.clock_read_ns)),
-        figure("regime_ns_p50", Unit::Nanos, |run| median(probes(run).collect())),
+        figure("regime_ns_p50", Unit::Nanos, |run| {
+            median(probes(run).flat_map(|probe| [probe.before_ns, probe.after_ns]).collect())
+        }),
         figure("steal_us_per_s", Unit::Micros, |run| per_s(run, |trial| Some(trial.record.interference.steal_us))),
         figure("psi_cpu_us_per_s", Unit::Micros, |run| per_s(run, |trial| trial.record.interference.psi_cpu_us)),
         figure("psi_memory_us_per_s", Unit::Micros, |run| per_s(run, |trial| trial.record.interference.psi_memory_us)),

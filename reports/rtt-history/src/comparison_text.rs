@@ -60,7 +60,8 @@ fn arms(comparison: &Comparison) -> String {
         layout.push(arm_row(pair));
         for regime in &pair.regimes {
             let mut row = vec![String::new(); 15];
-            row[2] = format!("  regime {}", Nanos(regime.center_ns));
+            let [a, b] = regime.cpus;
+            row[2] = format!("  regime {} of CPUs {a} and {b}", Nanos(regime.center_ns));
             row[3] = format!("{} : {}", regime.trials_a, regime.trials_b);
             (row[6], row[7]) = (Nanos(regime.p99_ns_a).to_string(), Nanos(regime.p99_ns_b).to_string());
             (row[12], row[13]) = (format!("{:.3}", regime.ratio), interval_in_words(regime.interval));

@@ -116,6 +116,8 @@ pub struct Side {
 /// The part of a comparison that lies in one regime.
 #[derive(Clone, Debug, Serialize)]
 pub struct RegimePair {
+    /// The pair of CPUs.
+    pub cpus: [u32; 2],
     /// The regime's middle: one cache line there and back, nanoseconds.
     pub center_ns: u64,
     /// Settled trials of the first run in it.

@@ -113,14 +113,14 @@ pub struct ArmRow {
     pub tuned: Interval,
 }
 
-/// How much the effect was in one regime.
+/// How much the effect was in one regime, over runs of one scenario and condition that are compared.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RegimeEffect {
-    /// The regime's name.
+    /// The regime's middle with its unit; `mixed` where a run met a switch; both where the arms met different ones.
     pub regime: String,
-    /// Pairs in it.
-    pub pairs: u32,
+    /// Pairs of runs in it.
+    pub runs: u32,
     /// Geometric mean of candidate over incumbent.
     pub ratio: f64,
 }

@@ -9,6 +9,7 @@ mod interval;
 mod log;
 mod point;
 mod protocol;
+mod regime;
 mod trial;
 
 pub use eprocess::{Decision, EProcess, EProcessConfig, PairOrder};
@@ -21,6 +22,7 @@ pub use protocol::{
     AbsentValue, Answer, Arm, Axis, Constraint, EndpointRef, Hello, Kind, MeasureRequest, Named, PROTOCOL, Quantiles,
     Request, RequestError, Scale, ScenarioRef, Verdict, When,
 };
+pub use regime::{Level, PairRegimes, Regime, Regimes, clusters};
 pub use trial::{
     CapacityRecord, CounterReading, Interference, Limits, PairLatency, Record, RegimeProbe, RunRecord, StrikeProof,
     TrialRecord,

@@ -5,7 +5,7 @@
 //! which changes nothing. A program that knows only the base protocol (no `protocol` field) works too: every field
 //! of the extension is optional.
 
-use crate::{Point, Value};
+use crate::{Point, RegimeProbe, Value};
 use rtt_profile::{Fingerprint, Knobs};
 use rtt_seal::Digest;
 use serde::{Deserialize, Serialize};
@@ -342,9 +342,9 @@ pub struct Answer {
     /// The knobs as read back from the endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub knobs: Option<Knobs>,
-    /// One-line round trip of the CPU pair before and after, in nanoseconds.
+    /// One-line round trip of the CPU pair before and after.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub regime: Option<[u64; 2]>,
+    pub regime: Option<RegimeProbe>,
     /// Digest of the trial record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trial: Option<Digest>,

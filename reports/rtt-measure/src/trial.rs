@@ -96,10 +96,13 @@ pub struct CapacityRecord {
     pub knobs: Knobs,
 }
 
-/// One-line round trips of the CPU pair around a trial, nanoseconds; absent where the pair is one CPU or unpinned.
+/// One-line round trips around a trial, in nanoseconds, between the CPUs of producer and consumer, or between the first
+/// two CPUs where these are not one CPU each or the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RegimeProbe {
+    /// The pair of CPUs.
+    pub cpus: [u32; 2],
     /// Before the run.
     pub before_ns: u64,
     /// After the run.
@@ -216,6 +219,8 @@ pub struct TrialRecord {
     pub interference: Interference,
     /// Probes around the run.
     pub regime: Option<RegimeProbe>,
+    /// Why there are none: one CPU, or another thread kept it.
+    pub regime_absent: Option<String>,
     /// Faults and their proofs.
     pub strikes: Vec<StrikeProof>,
     /// Measuring time spent before this trial, whole log, milliseconds.

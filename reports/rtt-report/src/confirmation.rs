@@ -111,11 +111,11 @@ fn distribution(run: &Run) -> Value {
 }
 
 fn regimes(confirmation: &Confirmation) -> Table {
-    let mut table = Table::new("Effect in each regime", &["Regime", "#Pairs", "#Tuned ÷ incumbent", "Reading"]);
+    let mut table = Table::new("Effect in each regime", &["Regime", "#Pairs of runs", "#Tuned ÷ incumbent", "Reading"]);
     for regime in &confirmation.regimes {
         table.row(vec![
             Cell::text(regime.regime.clone()),
-            Cell::figure(regime.pairs.to_string()),
+            Cell::figure(regime.runs.to_string()),
             Cell::or(Some(words::times(regime.ratio)), ""),
             Cell::text(words::change(regime.ratio)),
         ]);

@@ -6,7 +6,7 @@ use crate::{
     words,
 };
 use minijinja::{Value, context};
-use rtt_measure::{RunRecord, TrialRecord, Verdict};
+use rtt_measure::{Regime, RunRecord, TrialRecord, Verdict};
 use std::collections::BTreeMap;
 
 fn conditions(header: &RunRecord) -> Table {
@@ -70,18 +70,10 @@ fn noise(run: &Run) -> Vec<String> {
     if let Some(fit) = &run.fit {
         said.push(fit.noise.clone());
         if let Some(sd) = fit.noise_log_sd.filter(|sd| sd.is_finite()) {
-            let spread = words::significant((sd.exp() - 1.0) * 100.0);
-            let verdict = match sd {
-                sd if sd < 0.03 => "quiet",
-                sd if sd < 0.10 => "ordinary",
-                sd if sd < 0.30 => "noisy",
-                _ => "very noisy",
-            };
             // Two runs of equal knobs differ by less than this in 95 of 100 cases.
             let apart = words::significant_digits(((1.96 * std::f64::consts::SQRT_2 * sd).exp() - 1.0) * 100.0, 2);
-            let runs = fit.placebo.len();
             said.push(format!(
-                "Duplicates of the incumbent ({runs} runs) spread by {spread}\u{202f}% (one standard deviation): {verdict}. Two single runs must differ by more than {apart}\u{202f}% before noise is an unlikely cause."
+                "Two single runs must differ by more than {apart}\u{202f}% before noise is an unlikely cause."
             ));
         } else {
             said.push("The placebo did not run often enough to know the noise.".into());
@@ -95,20 +87,20 @@ fn noise(run: &Run) -> Vec<String> {
             lost => format!("{} trials gave no result.", words::share(lost, of)),
         });
     }
-    let probes: Vec<_> = run.trials.iter().filter_map(|(_, t)| t.regime).collect();
-    if !probes.is_empty() {
-        let apart = |p: &&rtt_measure::RegimeProbe| {
-            let (low, high) = (p.before_ns.min(p.after_ns).max(1), p.before_ns.max(p.after_ns));
-            high as f64 / low as f64 > 1.5
-        };
-        let moved = probes.iter().filter(apart).count();
-        said.push(if moved == 0 {
-            "The one-line round trip before and after each trial agreed within half: the CPUs\u{2019} physical relation stood still.".into()
-        } else {
-            format!(
-            "The one-line round trip before and after a trial differed by more than half in {}: there the CPUs\u{2019} physical relation moved under the run.",
-            words::share(moved, probes.len())
-        )
+    let regimes = run.regimes();
+    let probed: Vec<_> = run.trials.iter().filter_map(|(_, trial)| trial.regime).collect();
+    for ([a, b], found) in regimes.iter() {
+        let levels: Vec<String> = found.levels().iter().map(|level| words::nanos(level.center_ns)).collect();
+        let of_pair: Vec<_> = probed.iter().filter(|probe| probe.cpus == [a, b]).collect();
+        let mixed = of_pair.iter().filter(|probe| regimes.of(probe) == Regime::Mixed).count();
+        said.push(match levels.as_slice() {
+            [one] => format!("One line went between CPUs {a} and {b} and back in about {one} throughout: the pair has one regime."),
+            _ => format!(
+                "One line went between CPUs {a} and {b} and back in {}: the pair has {} regimes, and {} met a switch (mixed).",
+                levels.join(" or "),
+                levels.len(),
+                words::share(mixed, of_pair.len())
+            ),
         });
     }
     said.retain(|sentence| !sentence.is_empty());

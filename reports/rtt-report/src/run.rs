@@ -1,6 +1,6 @@
 //! A run folder: what of it is there, read and checked.
 
-use rtt_measure::{CapacityRecord, Fit, LogError, Record, RunRecord, TrialRecord, Verdict, read_log};
+use rtt_measure::{CapacityRecord, Fit, LogError, PairRegimes, Record, RunRecord, TrialRecord, Verdict, read_log};
 use rtt_seal::Digest;
 use std::{
     fs, io,
@@ -164,6 +164,11 @@ impl Run {
     /// Unit of p99: the fit's, or nanoseconds, which a log always holds.
     pub fn unit(&self) -> &str {
         self.fit.as_ref().map_or("ns", |fit| fit.unit.as_str())
+    }
+
+    /// The regimes that its probes show, for each pair of CPUs.
+    pub fn regimes(&self) -> PairRegimes {
+        PairRegimes::find(self.trials.iter().filter_map(|(_, trial)| trial.regime))
     }
 
     /// How many trials ended with `verdict`.

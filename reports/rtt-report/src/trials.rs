@@ -6,21 +6,24 @@ use crate::{
     words,
 };
 use minijinja::{Value, context};
-use rtt_measure::{TrialRecord, Verdict};
+use rtt_measure::{PairRegimes, Regime, TrialRecord, Verdict};
 use rtt_units::Rate;
 use std::collections::BTreeMap;
 
 /// Strikes that the page lists; more stand in the log.
 const STRIKES_LISTED: usize = 300;
 
-fn regime(trial: &TrialRecord) -> Cell {
+fn regime(trial: &TrialRecord, regimes: &PairRegimes) -> Cell {
     match trial.regime {
-        Some(probe) => Cell::figure(format!("{}→{}", probe.before_ns, probe.after_ns)),
-        None => Cell::absent("no probe: one CPU, or unpinned"),
+        Some(probe) => match regimes.of(&probe) {
+            Regime::Mixed => Cell::figure(format!("mixed: {}→{}", probe.before_ns, probe.after_ns)),
+            level @ Regime::Level(_) => Cell::figure(level.to_string()),
+        },
+        None => Cell::absent(trial.regime_absent.clone().unwrap_or_else(|| "no probe".into())),
     }
 }
 
-fn trial_row(trial: &TrialRecord) -> Vec<Cell> {
+fn trial_row(trial: &TrialRecord, regimes: &PairRegimes) -> Vec<Cell> {
     let reason = trial.reason.clone().unwrap_or_else(|| "the trial is no result".into());
     let quantile = |pick: fn(&rtt_measure::Quantiles) -> u64| {
         Cell::or(trial.quantiles.as_ref().map(|q| words::nanos(pick(q))), &reason)
@@ -48,7 +51,7 @@ fn trial_row(trial: &TrialRecord) -> Vec<Cell> {
         p999,
         Cell::figure(Rate(trial.achieved_per_s).to_string()),
         Cell::figure(words::cpus(trial.cpu_millicores as f64)),
-        regime(trial),
+        regime(trial, regimes),
         verdict,
     ]
 }
@@ -63,21 +66,12 @@ pub fn section(run: &Run) -> Value {
         };
         return context! { absent => why };
     }
-    let head = [
-        "Trial",
-        "Arm",
-        "Scenario",
-        "#p50",
-        "#p99",
-        "#p99.9 of samples",
-        "#Handled",
-        "#CPU",
-        "#Line before→after, ns",
-        "Verdict",
-    ];
+    let head =
+        ["Trial", "Arm", "Scenario", "#p50", "#p99", "#p99.9 of samples", "#Handled", "#CPU", "#Regime", "Verdict"];
     let mut table = Table::new("Trials in order", &head);
+    let regimes = run.regimes();
     for (_, trial) in &run.trials {
-        table.row(trial_row(trial));
+        table.row(trial_row(trial, &regimes));
     }
     let of = run.trials.len();
     let ends = [Verdict::Settled, Verdict::NeverSettled, Verdict::Void, Verdict::Crashed];

@@ -100,17 +100,21 @@ impl Facts {
         Some((cpus.next()?, cpus.next()?))
     }
 
-    /// Round trip of one line between the CPUs of producer and consumer, or of the first two where these are not one
-    /// CPU each; `None` on a host with one CPU, or where another thread keeps one of them.
-    pub fn probe_regime(&mut self, producer: &CpuSet, consumer: &CpuSet) -> Option<u64> {
+    /// Round trip in nanoseconds of one line between the CPUs of producer and consumer, or between the first two where
+    /// these are not one CPU each or the same, and which pair that was.
+    ///
+    /// # Errors
+    /// In words: the host has one CPU, or another thread keeps one of the two.
+    pub fn probe_regime(&mut self, producer: &CpuSet, consumer: &CpuSet) -> Result<([u32; 2], u64), String> {
         let single = |cpus: &CpuSet| cpus.iter().next().filter(|_| cpus.len() == 1);
-        let pair = single(producer).zip(single(consumer)).filter(|(a, b)| a != b).or_else(|| self.pair())?;
-        let prober = match self.probers.entry(pair) {
+        let pair = single(producer).zip(single(consumer)).filter(|(a, b)| a != b).or_else(|| self.pair());
+        let (a, b) = pair.ok_or("one CPU has no pair to probe")?;
+        let prober = match self.probers.entry((a, b)) {
             Entry::Occupied(kept) => kept.into_mut(),
-            Entry::Vacant(place) => place.insert(Prober::new(pair.0, pair.1).ok()?),
+            Entry::Vacant(place) => place.insert(Prober::new(a, b).map_err(|error| rtt_seal::in_full(&error))?),
         };
-        let reading = prober.probe(PROBE_ROUNDS).ok()?;
-        Some(reading.p50.0)
+        let reading = prober.probe(PROBE_ROUNDS).map_err(|error| rtt_seal::in_full(&error))?;
+        Ok(([a.0, b.0], reading.p50.0))
     }
 
     /// Name and value of what may limit a measurement.

@@ -98,6 +98,8 @@ pub struct Outcome {
     pub interference: Interference,
     /// Probes around the run.
     pub regime: Option<RegimeProbe>,
+    /// Why there are none.
+    pub regime_absent: Option<String>,
     /// Faults.
     pub strikes: Vec<StrikeProof>,
 }
@@ -129,12 +131,19 @@ pub fn run(facts: &mut Facts, trial: &Trial) -> Outcome {
     let placed = facts.topology.place(trial.knobs.pin, &facts.allowed, 1);
     let (producer, consumer) = placed
         .map_or_else(|_| (facts.allowed.clone(), facts.allowed.clone()), |placed| (placed.producer, placed.consumer));
-    let before_ns = facts.probe_regime(&producer, &consumer);
+    let probed_before = facts.probe_regime(&producer, &consumer);
     let before = rtt_host::Interference::read();
     let ran = drive(facts, trial);
     let interference = before.and_then(|before| Ok(rtt_host::Interference::read()?.since(&before)));
-    let after_ns = facts.probe_regime(&producer, &consumer);
-    let regime = before_ns.zip(after_ns).map(|(before_ns, after_ns)| RegimeProbe { before_ns, after_ns });
+    let probed_after = facts.probe_regime(&producer, &consumer);
+    let regime = probed_before.and_then(|(cpus, before_ns)| {
+        let (_, after_ns) = probed_after?;
+        Ok(RegimeProbe { cpus, before_ns, after_ns })
+    });
+    let (regime, regime_absent) = match regime {
+        Ok(probe) => (Some(probe), None),
+        Err(reason) => (None, Some(reason)),
+    };
     let micros = |span: Nanos| span.0 / 1_000;
     let interference = interference.map_or_else(
         |_| Interference::default(),
@@ -146,8 +155,8 @@ pub fn run(facts: &mut Facts, trial: &Trial) -> Outcome {
         },
     );
     match ran {
-        Ok(ran) => Outcome { interference, regime, ..judge(trial, ran) },
-        Err(Broken(reason)) => Outcome { interference, regime, ..crashed(reason) },
+        Ok(ran) => Outcome { interference, regime, regime_absent, ..judge(trial, ran) },
+        Err(Broken(reason)) => Outcome { interference, regime, regime_absent, ..crashed(reason) },
     }
 }
 
@@ -170,6 +179,7 @@ fn crashed(reason: String) -> Outcome {
         memory_bytes: 0,
         interference: Interference::default(),
         regime: None,
+        regime_absent: None,
         strikes: Vec::new(),
     }
 }

@@ -10,8 +10,8 @@ use crate::exit::Stop;
 use crate::objective::{Evaluation, seed_for};
 use crate::session::Session;
 use rtt_measure::{
-    Arm, ArmRow, Confirmation, Decision, EProcess, EProcessConfig, Interval, PairOrder, PairRow, Point, RegimeEffect,
-    Verdict, geometric_mean_interval, mean_interval,
+    Arm, ArmRow, Confirmation, Decision, EProcess, EProcessConfig, Interval, PairOrder, PairRegimes, PairRow, Point,
+    Regime, RegimeEffect, RegimeProbe, Verdict, geometric_mean_interval, mean_interval,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,8 +20,6 @@ use std::time::Duration;
 pub(crate) const ALPHA: f64 = 0.01;
 /// A gain below this is not worth a change.
 pub(crate) const TOLERANCE: f64 = 0.05;
-/// Neighbouring probes further apart than this ratio belong to different regimes. Noise within one is a tenth.
-const REGIME_GAP: f64 = 1.4;
 
 /// Why a confirmation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +106,11 @@ pub(crate) fn confirm(
             break;
         }
     }
-    name_regimes(&mut pairs);
+    // The regimes of the whole run: its pairs alone may have seen too little of one.
+    let measured = session.points().into_iter().map(|point| point.found).chain(session.placebo());
+    let mut probes: Vec<RegimeProbe> = measured.flat_map(|found| found.probes().collect::<Vec<_>>()).collect();
+    probes.extend(pairs.iter().flat_map(|pair| &pair.arms).flat_map(Evaluation::probes));
+    let regimes = by_regime(&mut pairs, session.course.conditions.len(), &PairRegimes::find(probes));
     let limits = &session.course.limits;
     let count = |hit: &dyn Fn(&Evaluation) -> bool| {
         [0, 1].map(|arm: usize| pairs.iter().filter(|pair| hit(&pair.arms[arm])).count() as u32)
@@ -119,11 +121,18 @@ pub(crate) fn confirm(
     let crashed = count(&|found| matches!(found.reason, Some((Verdict::Crashed, _))));
     let decision = process.decision();
     let pairs_run = process.pairs();
-    Ok(Confirmed { record: record(session, pairs, pairs_max), decision, ended, pairs: pairs_run, broke, crashed })
+    Ok(Confirmed {
+        record: record(session, pairs, pairs_max, regimes),
+        decision,
+        ended,
+        pairs: pairs_run,
+        broke,
+        crashed,
+    })
 }
 
 /// TUNER-11: the record of the pairs; absent where none gave a result.
-fn record(session: &Session<'_>, pairs: Vec<Pair>, pairs_max: u32) -> Option<Confirmation> {
+fn record(session: &Session<'_>, pairs: Vec<Pair>, pairs_max: u32, regimes: Vec<RegimeEffect>) -> Option<Confirmation> {
     let seed = session.course.seed;
     let whole: Vec<&Pair> = pairs.iter().filter(|pair| pair.row.log_ratio.is_some()).collect();
     let over = |value: &dyn Fn(&Pair) -> Option<f64>| {
@@ -145,7 +154,6 @@ fn record(session: &Session<'_>, pairs: Vec<Pair>, pairs_max: u32) -> Option<Con
         })
     });
     let arms = arms.collect();
-    let regimes = regime_effects(&whole);
     let pairs = pairs.into_iter().map(|pair| pair.row).collect();
     Some(Confirmation {
         alpha: ALPHA,
@@ -160,63 +168,87 @@ fn record(session: &Session<'_>, pairs: Vec<Pair>, pairs_max: u32) -> Option<Con
     })
 }
 
-fn probes(pair: &Pair) -> impl Iterator<Item = u64> + '_ {
-    pair.arms.iter().flat_map(|arm| &arm.runs).filter_map(|run| run.answer.regime).flatten()
+/// Runs of one condition that are compared, candidate's and incumbent's, in a regime: its name and ln(incumbent's p99
+/// / candidate's).
+fn compared(pair: &Pair, condition: usize, regimes: &PairRegimes) -> Option<(String, f64)> {
+    let [ours, theirs] = &pair.arms;
+    let log_ratio = (theirs.p99(condition)? / ours.p99(condition)?).ln();
+    let [our_regime, their_regime] = [ours.probe(condition)?, theirs.probe(condition)?].map(|probe| regimes.of(&probe));
+    let name = match (our_regime, their_regime) {
+        (Regime::Mixed, _) | (_, Regime::Mixed) => Regime::Mixed.to_string(),
+        (ours, theirs) if ours == theirs => ours.to_string(),
+        // The host or the pin class moved the arms apart: an effect of both, told as what it is.
+        (ours, theirs) => format!("tuned in {ours}, incumbent in {theirs}"),
+    };
+    Some((name, log_ratio))
 }
 
-/// Upper ends of the clusters of `probes`: neighbours closer than [`REGIME_GAP`] belong together.
-fn clusters(mut probes: Vec<u64>) -> Vec<(u64, u64)> {
-    probes.sort_unstable();
-    let mut found: Vec<Vec<u64>> = Vec::new();
-    for probe in probes {
-        match found.last_mut() {
-            Some(cluster) if (probe as f64) < REGIME_GAP * (*cluster.last().expect("never empty")).max(1) as f64 => {
-                cluster.push(probe);
-            }
-            _ => found.push(vec![probe]),
-        }
-    }
-    found.iter().map(|cluster| (cluster[cluster.len() - 1], cluster[cluster.len() / 2])).collect()
-}
-
-fn name_regimes(pairs: &mut [Pair]) {
-    let clusters = clusters(pairs.iter().flat_map(probes).collect());
-    let of = |probe: u64| clusters.iter().position(|(high, _)| probe <= *high);
+/// Names the regime of each pair, and tells the effect in each regime, run by run.
+fn by_regime(pairs: &mut [Pair], conditions: usize, regimes: &PairRegimes) -> Vec<RegimeEffect> {
+    let mut found: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for pair in pairs {
-        let mut found: Vec<Option<usize>> = probes(pair).map(of).collect();
-        found.dedup();
-        pair.row.regime = match found.as_slice() {
-            [] => None,
-            [Some(one)] => Some(format!("{}ns", clusters[*one].1)),
-            _ => Some("mixed".into()),
-        };
+        let runs: Vec<_> = (0..conditions).filter_map(|condition| compared(pair, condition, regimes)).collect();
+        pair.row.regime = runs.first().map(|(first, _)| {
+            let one = runs.iter().all(|(name, _)| name == first);
+            if one { first.clone() } else { Regime::Mixed.to_string() }
+        });
+        runs.into_iter().for_each(|(name, log_ratio)| found.entry(name).or_default().push(-log_ratio));
     }
-}
-
-fn regime_effects(pairs: &[&Pair]) -> Vec<RegimeEffect> {
-    let mut by_regime: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-    for pair in pairs {
-        if let (Some(regime), Some(log_ratio)) = (&pair.row.regime, pair.row.log_ratio) {
-            by_regime.entry(regime).or_default().push(-log_ratio);
-        }
-    }
-    let effect = |(regime, logs): (&str, Vec<f64>)| RegimeEffect {
-        regime: regime.into(),
-        pairs: logs.len() as u32,
+    let effect = |(regime, logs): (String, Vec<f64>)| RegimeEffect {
+        regime,
+        runs: logs.len() as u32,
         ratio: (logs.iter().sum::<f64>() / logs.len() as f64).exp(),
     };
-    by_regime.into_iter().map(effect).collect()
+    found.into_iter().map(effect).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rtt_measure::Answer;
 
+    fn run(condition: usize, p99: f64, probes: [u64; 2]) -> crate::objective::Run {
+        let probe = RegimeProbe { cpus: [0, 1], before_ns: probes[0], after_ns: probes[1] };
+        let answer = Answer { p99: Some(p99), regime: Some(probe), ..Answer::default() };
+        crate::objective::Run { id: String::new(), condition, answer }
+    }
+
+    /// One condition that met a switch says nothing about the other, and hides nothing of it.
     #[test]
-    fn regimes_are_clusters_of_the_data() {
-        let found = clusters(vec![48, 200, 50, 290, 47, 230, 49]);
-        assert_eq!(found, [(50, 49), (290, 230)]);
-        assert_eq!(clusters(vec![]), []);
-        assert_eq!(clusters(vec![0, 0]).len(), 1);
+    fn the_effect_is_told_regime_by_regime() {
+        let row = PairRow {
+            pair: 0,
+            incumbent_first: true,
+            log_ratio: Some(0.0),
+            incumbent: None,
+            candidate: None,
+            wealth_better: 1.0,
+            wealth_no_better: 1.0,
+            regime: None,
+        };
+        let arm = |runs: Vec<crate::objective::Run>| {
+            let mut found = Evaluation::default();
+            found.runs = runs;
+            found
+        };
+        let pair = |ours, theirs| Pair { row: row.clone(), arms: [arm(ours), arm(theirs)] };
+        let (fast, slow) = ([48, 49], [240, 241]);
+        let mut pairs = vec![
+            pair(vec![run(0, 50.0, fast), run(1, 90.0, fast)], vec![run(0, 100.0, fast), run(1, 90.0, [48, 240])]),
+            pair(vec![run(0, 200.0, slow), run(1, 300.0, slow)], vec![run(0, 200.0, slow), run(1, 300.0, slow)]),
+            pair(vec![run(0, 70.0, fast)], vec![run(0, 280.0, slow)]),
+        ];
+        let probes = pairs.iter().flat_map(|pair| &pair.arms).flat_map(Evaluation::probes).collect::<Vec<_>>();
+        let regimes = PairRegimes::find(probes);
+        let effects = by_regime(&mut pairs, 2, &regimes);
+        let told: Vec<_> = effects.iter().map(|e| (e.regime.as_str(), e.runs, (e.ratio * 100.0).round())).collect();
+        let [fast, slow] =
+            [48, 240].map(|ns| regimes.of(&RegimeProbe { cpus: [0, 1], before_ns: ns, after_ns: ns }).to_string());
+        let apart = format!("tuned in {fast}, incumbent in {slow}");
+        let expected =
+            [(slow.as_str(), 2, 100.0), (fast.as_str(), 1, 50.0), ("mixed", 1, 100.0), (apart.as_str(), 1, 25.0)];
+        assert!(told.len() == 4 && expected.iter().all(|row| told.contains(row)), "{told:?}");
+        let named: Vec<_> = pairs.iter().map(|pair| pair.row.regime.as_deref()).collect();
+        assert_eq!(named, [Some("mixed"), Some(slow.as_str()), Some(apart.as_str())]);
     }
 }

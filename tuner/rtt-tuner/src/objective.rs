@@ -7,7 +7,7 @@
 //!          where that is allowed.
 
 use crate::problem::{Problem, ProblemError};
-use rtt_measure::{Answer, Arm, Constraint, Hello, MeasureRequest, Point, Verdict};
+use rtt_measure::{Answer, Arm, Constraint, Hello, MeasureRequest, Point, RegimeProbe, Verdict};
 use rtt_seal::Digest;
 use rtt_units::SplitMix64;
 
@@ -238,10 +238,25 @@ impl Evaluation {
         self.runs.push(run);
     }
 
+    /// The run of condition `index` that settled.
+    fn settled(&self, index: usize) -> Option<&Run> {
+        let settled = |run: &&Run| run.condition == index && run.answer.verdict.is_none_or(|v| v == Verdict::Settled);
+        self.runs.iter().find(settled)
+    }
+
     /// p99 of condition `index`, where its run settled.
     pub(crate) fn p99(&self, index: usize) -> Option<f64> {
-        let settled = |run: &&Run| run.condition == index && run.answer.verdict.is_none_or(|v| v == Verdict::Settled);
-        self.runs.iter().find(settled).and_then(|run| run.answer.p99)
+        self.settled(index).and_then(|run| run.answer.p99)
+    }
+
+    /// The probes around the run of condition `index`, where it settled.
+    pub(crate) fn probe(&self, index: usize) -> Option<RegimeProbe> {
+        self.settled(index).and_then(|run| run.answer.regime)
+    }
+
+    /// The probes around all of its runs.
+    pub(crate) fn probes(&self) -> impl Iterator<Item = RegimeProbe> + '_ {
+        self.runs.iter().filter_map(|run| run.answer.regime)
     }
 }
 

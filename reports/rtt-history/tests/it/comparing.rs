@@ -131,7 +131,7 @@ fn regimes_are_told_apart() {
         let chosen = fast.into_iter().zip(late).enumerate().map(|(at, (fast, late))| {
             let mut trial = if slow(at) { late } else { fast };
             let level = if slow(at) { 400 } else { 80 } + at as u64 % 5;
-            trial.regime = Some(RegimeProbe { before_ns: level, after_ns: level + 1 });
+            trial.regime = Some(RegimeProbe { cpus: [0, 1], before_ns: level, after_ns: level + 1 });
             trial
         });
         chosen.collect::<Vec<_>>()

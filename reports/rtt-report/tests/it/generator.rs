@@ -331,7 +331,12 @@ impl Maker {
                 psi_memory_us: Some(0),
                 psi_io_us: None,
             },
-            regime: (knobs.pin != Pin::Unpinned).then_some(RegimeProbe { before_ns: probe, after_ns: probe + 4 }),
+            regime: (knobs.pin != Pin::Unpinned).then_some(RegimeProbe {
+                cpus: [0, 1],
+                before_ns: probe,
+                after_ns: probe + 4,
+            }),
+            regime_absent: None,
             strikes,
             spent_ms: self.spent_ms,
             elapsed_ms: 1100,
@@ -397,8 +402,8 @@ impl Maker {
             objective_tuned: interval(19_800.0 * effect, 0.05),
             ratio: interval(effect, 0.09),
             regimes: vec![
-                RegimeEffect { regime: self.name("far, about 233 ns"), pairs: 10, ratio: effect },
-                RegimeEffect { regime: "mixed".into(), pairs: 3, ratio: effect * 1.1 },
+                RegimeEffect { regime: self.name("far, about 233 ns"), runs: 10, ratio: effect },
+                RegimeEffect { regime: "mixed".into(), runs: 3, ratio: effect * 1.1 },
             ],
         }
     }

@@ -219,6 +219,7 @@ impl Lab {
             counters: vec![],
             interference: Interference::default(),
             regime: None,
+            regime_absent: None,
             strikes: vec![],
             spent_ms: self.spent_ms,
             elapsed_ms: u64::from(RUN_MS.0 + RUN_MS.1),

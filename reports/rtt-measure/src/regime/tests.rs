@@ -81,17 +81,17 @@ fn a_trial_between_two_regimes_is_mixed() {
     let mut draw = Draw(7);
     let readings: Vec<u64> = draw.around(48.0, 0.03, 40).into_iter().chain(draw.around(240.0, 0.05, 40)).collect();
     let regimes = clusters(&readings);
-    assert!(regimes.is_mixed(48, 240) && regimes.is_mixed(250, 47));
-    assert!(!regimes.is_mixed(46, 50) && !regimes.is_mixed(230, 260));
+    assert!(regimes.of(48) != regimes.of(240) && regimes.of(250) != regimes.of(47));
+    assert!(regimes.of(46) == regimes.of(50) && regimes.of(230) == regimes.of(260));
     assert_eq!((regimes.of(0), regimes.of(u64::MAX)), (0, 1));
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// HOST-10, for whatever was read: ordered, gapless, complete, and blind to the order of the readings.
+    /// REGIME-1, for whatever was read: ordered, gapless, complete, and blind to the order of the readings.
     #[test]
-    fn host_10_regimes_are_ordered_and_hold_every_reading(
+    fn regime_1_regimes_are_ordered_and_hold_every_reading(
         mut readings in prop::collection::vec(prop_oneof![any::<u64>(), 1_u64..1000, 40_u64..60], 0..80),
     ) {
         let regimes = clusters(&readings);
@@ -126,8 +126,33 @@ proptest! {
         let mut readings = draw.around(fast, 0.02, counts.0);
         readings.extend(draw.around(fast * ratio, 0.02, counts.1));
         let regimes = clusters(&readings);
-        prop_assert!(regimes.is_mixed(fast as u64, (fast * ratio) as u64), "{:?}", regimes);
+        prop_assert!(regimes.of(fast as u64) != regimes.of((fast * ratio) as u64), "{:?}", regimes);
         let wrong = readings[..counts.0].iter().filter(|ns| regimes.of(**ns) != regimes.of(fast as u64)).count();
         prop_assert!(regimes.levels().len() > 2 || wrong == 0, "{:?}", regimes);
     }
+}
+
+/// REGIME-2: a pair that is slow for good is not a fast pair in a slow regime, and a trial over a switch is mixed.
+#[test]
+fn regime_2_each_pair_of_cpus_has_regimes_of_its_own() {
+    let mut draw = Draw(7);
+    let mut probes = Vec::new();
+    for (cpus, level) in [([0, 1], 48.0), ([0, 1], 240.0), ([0, 2], 430.0)] {
+        for two in draw.around(level, 0.02, 40).chunks(2) {
+            probes.push(RegimeProbe { cpus, before_ns: two[0], after_ns: two[1] });
+        }
+    }
+    let switched = RegimeProbe { cpus: [0, 1], before_ns: 48, after_ns: 240 };
+    probes.push(switched);
+    let regimes = PairRegimes::find(probes.iter().copied());
+    let levels: Vec<_> = regimes.iter().map(|(cpus, regimes)| (cpus, regimes.levels().len())).collect();
+    assert_eq!(levels, [([0, 1], 2), ([0, 2], 1)]);
+    assert_eq!(regimes.of(&switched), Regime::Mixed);
+    assert_eq!(regimes.of(&switched).to_string(), "mixed");
+    for (probe, level) in [(probes[0], 48_u64), (probes[20], 240), (probes[40], 430)] {
+        let Regime::Level(center) = regimes.of(&probe) else { panic!("{probe:?} is mixed") };
+        assert!(center.abs_diff(level) * 10 <= level, "{center}");
+    }
+    let strange = RegimeProbe { cpus: [0, 1], before_ns: 430, after_ns: 430 };
+    assert_eq!(regimes.of(&strange), regimes.of(&probes[20]), "another pair's level is none of this one's");
 }

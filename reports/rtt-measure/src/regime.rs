@@ -4,10 +4,17 @@
 //! maximisation from an optimal split and chosen by the Bayesian information criterion; parts between which the
 //! density has no valley are one regime. There is no threshold in nanoseconds: each make of machine has other levels.
 //!
-//! HOST-10  Regimes are ordered and do not overlap: a slower reading is never in a faster regime.
+//! REGIME-1  Regimes are ordered and do not overlap: a slower reading is never in a faster regime.
+//!
+//! REGIME-2  Readings of different pairs of CPUs are never compared: each pair has regimes of its own.
 //!
 //! Pure: equal readings in any order give equal regimes. Sources: Schwarz 1978, doi:10.1214/aos/1176344136;
 //! Wang and Song 2011, doi:10.32614/RJ-2011-015 (the optimal split in one dimension).
+
+use crate::RegimeProbe;
+use rtt_units::Nanos;
+use std::collections::BTreeMap;
+use std::fmt;
 
 /// Regimes looked for at most.
 const REGIMES_MAX: usize = 4;
@@ -51,13 +58,55 @@ impl Regimes {
 
     /// Which regime a reading of `ns` nanoseconds belongs to, counted from 0, the fastest.
     pub fn of(&self, ns: u64) -> usize {
-        // HOST-10: bounds rise, so the answer never falls with `ns`; the last bound holds all.
+        // REGIME-1: bounds rise, so the answer never falls with `ns`; the last bound holds all.
         self.levels.iter().position(|level| ns <= level.upper_ns).unwrap_or(self.levels.len() - 1)
     }
+}
 
-    /// Whether readings before and after a trial belong to different regimes.
-    pub fn is_mixed(&self, before_ns: u64, after_ns: u64) -> bool {
-        self.of(before_ns) != self.of(after_ns)
+/// The regime that a trial ran in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Regime {
+    /// Both probes lie in the regime around this many nanoseconds.
+    Level(u64),
+    /// The probes before and after it lie in different regimes.
+    Mixed,
+}
+
+impl fmt::Display for Regime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Regime::Level(center_ns) => Nanos(*center_ns).fmt(f),
+            Regime::Mixed => f.write_str("mixed"),
+        }
+    }
+}
+
+/// The regimes of every pair of CPUs that was probed in a set of trials.
+#[derive(Clone, Debug, Default)]
+pub struct PairRegimes(BTreeMap<[u32; 2], Regimes>);
+
+impl PairRegimes {
+    /// Finds the regimes in the probes of trials, in any order.
+    pub fn find(probes: impl IntoIterator<Item = RegimeProbe>) -> PairRegimes {
+        let mut readings: BTreeMap<[u32; 2], Vec<u64>> = BTreeMap::new();
+        for RegimeProbe { cpus, before_ns, after_ns } in probes {
+            readings.entry(cpus).or_default().extend([before_ns, after_ns]); // REGIME-2
+        }
+        PairRegimes(readings.into_iter().map(|(cpus, readings)| (cpus, clusters(&readings))).collect())
+    }
+
+    /// The regime of a trial with this probe, which was among those that were looked at.
+    pub fn of(&self, probe: &RegimeProbe) -> Regime {
+        let Some(regimes) = self.0.get(&probe.cpus) else { return Regime::Level(probe.before_ns) };
+        match (regimes.of(probe.before_ns), regimes.of(probe.after_ns)) {
+            (before, after) if before == after => Regime::Level(regimes.levels()[before].center_ns),
+            _ => Regime::Mixed,
+        }
+    }
+
+    /// Every pair of CPUs with its regimes.
+    pub fn iter(&self) -> impl Iterator<Item = ([u32; 2], &Regimes)> {
+        self.0.iter().map(|(cpus, regimes)| (*cpus, regimes))
     }
 }
 
