@@ -34,7 +34,7 @@ pub struct RunRecord {
     pub topology: String,
     /// Round trips of one cache line between CPU pairs.
     pub latency_matrix: Vec<PairLatency>,
-    /// What the chosen pair of CPUs can do at best.
+    /// What the host can do at best, its first two CPUs where it takes two.
     pub limits: Limits,
     /// Where each pin class puts producer and consumer, as lists of CPUs.
     pub placements: BTreeMap<String, [String; 2]>,

@@ -2,6 +2,7 @@
 
 use crate::{
     charts::{self, Chart, Curve, Limit},
+    machine::limits,
     run::Run,
     table::{Cell, Table},
     words,
@@ -75,8 +76,7 @@ fn merge(run: &Run) -> Merges {
 
 fn distribution(run: &Run) -> Value {
     let merges = merge(run);
-    let limits = run.header.as_ref().map(|header| header.limits);
-    let line = limits.and_then(|l| l.line_round_trip_ns_p50).filter(|ns| *ns > 0);
+    let line = limits(run).and_then(|l| l.line_round_trip_ns_p50).filter(|ns| *ns > 0);
     let limit: Vec<Limit> = line
         .map(|ns| Limit {
             label: format!("the machine: one line there and back, p50 {}", words::nanos(ns)),

@@ -6,7 +6,7 @@ use crate::{
     words,
 };
 use minijinja::{Value, context};
-use rtt_measure::{PairLatency, Point, RunRecord, Value as Coordinate};
+use rtt_measure::{Limits, PairLatency, Point, RunRecord, Value as Coordinate};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A matrix with more CPUs than this is a list of its measured pairs: it would not fit a page.
@@ -112,10 +112,22 @@ fn pins(run: &Run, header: &RunRecord) -> Table {
     table
 }
 
-fn limits(header: &RunRecord) -> Table {
-    let limits = &header.limits;
+/// The limits of this host, those of a line for the pair of CPUs that the recommended pins use; for the first two CPUs
+/// where these pins are no single CPUs, or their pair was not measured.
+pub fn limits(run: &Run) -> Option<Limits> {
+    let header = run.header.as_ref()?;
+    let pair = pinned(run, header);
+    let of_pair = |row: &&PairLatency| pair.is_some_and(|(a, b)| [(a, b), (b, a)].contains(&(row.a, row.b)));
+    Some(header.latency_matrix.iter().find(of_pair).map_or(header.limits, |row| Limits {
+        line_round_trip_ns_p50: Some(row.round_trip_ns_p50),
+        line_round_trip_ns_p99: Some(row.round_trip_ns_p99),
+        ..header.limits
+    }))
+}
+
+fn limits_table(limits: &Limits) -> Table {
     let alone = "this host has one CPU";
-    let mut table = Table::new("Limits of the chosen pair of CPUs", &["Limit", "#Figure"]);
+    let mut table = Table::new("Limits of this host", &["Limit", "#Figure"]);
     let mut add = |name: &str, cell: Cell| table.row(vec![Cell::text(name), cell]);
     add("one cache line there and back, p50", Cell::or(limits.line_round_trip_ns_p50.map(words::nanos), alone));
     add("one cache line there and back, p99", Cell::or(limits.line_round_trip_ns_p99.map(words::nanos), alone));
@@ -164,7 +176,7 @@ pub fn section(run: &Run) -> Value {
         no_matrix => matrix.is_empty(),
         matrix => matrix.value(),
         pins => pins(run, header).value(),
-        limits => limits(header).value(),
+        limits => limits(run).map(|limits| limits_table(&limits).value()),
     }
 }
 

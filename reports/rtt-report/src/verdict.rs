@@ -2,6 +2,7 @@
 
 use crate::{
     charts,
+    machine::limits,
     run::Run,
     table::{Cell, Table},
     words,
@@ -91,7 +92,8 @@ fn unconfirmed(fit: Option<&Fit>) -> &'static str {
 pub fn section(run: &Run) -> Value {
     let fit = run.fit.as_ref();
     let confirmation = fit.and_then(|fit| fit.confirmation.as_ref());
-    let limits = run.header.as_ref().map(|header| &header.limits);
+    let limits = limits(run);
+    let limits = limits.as_ref();
     let unit = run.unit();
     let class = match fit.map(|fit| fit.outcome) {
         Some(Outcome::Better) => "better",

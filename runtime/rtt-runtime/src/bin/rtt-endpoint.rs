@@ -1,7 +1,7 @@
 //! `rtt-endpoint`: the message loop that production runs, with a tuned profile or under a client's knobs.
 
 use clap::Parser;
-use rtt_profile::{Acceptance, Knobs, Policy, Profile};
+use rtt_profile::{Acceptance, Conditions, Knobs, Policy, Profile};
 use rtt_runtime::Endpoint;
 use rtt_seal::{Sealed, TrustedKeys, in_full};
 use std::os::fd::AsFd;
@@ -16,6 +16,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
     version,
     after_help = "Examples:
   rtt-endpoint --profile profiles/signed/0123456789abcdef.json --listen /run/rtt/endpoint.sock
+  rtt-endpoint --profile profiles/signed/0123456789abcdef.json --refuse-on governor,thp --listen /run/rtt/endpoint.sock
   rtt-endpoint --listen /tmp/lab.sock        # each client brings its own knobs
 
 Exit codes: 0 ok, 1 unexpected, 2 usage, 13 environment unfit, 16 profile refused."
@@ -27,6 +28,10 @@ struct Options {
     /// Trusted public keys.
     #[arg(long, value_name = "DIR", default_value = "profiles/keys")]
     keys: PathBuf,
+    /// Refuse the profile, instead of warning, when one of these has changed since it was measured.
+    #[arg(long, value_name = "CONDITION,...", value_delimiter = ',', requires = "profile",
+          value_parser = clap::builder::PossibleValuesParser::new(Conditions::FIELDS))]
+    refuse_on: Vec<String>,
     /// Listen on this Unix socket, which is made with mode 0600 and serves one client at a time.
     #[arg(long, value_name = "PATH", required_unless_present = "control_on_stdin")]
     listen: Option<PathBuf>,
@@ -51,7 +56,7 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), (u8, String)> {
-    let profile = options.profile.as_deref().map(|file| load(file, &options.keys)).transpose()?;
+    let profile = options.profile.as_deref().map(|file| load(file, options)).transpose()?;
     let endpoint = Endpoint { profile };
     let Some(path) = &options.listen else {
         return serve_parent(&endpoint);
@@ -92,14 +97,16 @@ fn listen(path: &Path) -> std::io::Result<UnixListener> {
 }
 
 /// The knobs of a profile that is signed by a trusted key, for this machine, and in force.
-fn load(file: &Path, keys: &Path) -> Result<Knobs, (u8, String)> {
+fn load(file: &Path, options: &Options) -> Result<Knobs, (u8, String)> {
     let refused = |reason: String| (REFUSED, format!("profile {}: {reason}", file.display()));
-    let keys = TrustedKeys::load_dir(keys).map_err(|error| refused(in_full(&error)))?;
+    let keys = TrustedKeys::load_dir(&options.keys).map_err(|error| refused(in_full(&error)))?;
     let sealed = Sealed::<Profile>::load(file).map_err(|error| refused(in_full(&error)))?;
     let profile = sealed.verify(&keys).map_err(|error| refused(in_full(&error)))?;
     let here = rtt_host::fingerprint().map_err(|error| (UNFIT, in_full(&error)))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    match profile.accept(&here, now, &Policy::default()).map_err(|error| refused(in_full(&error)))? {
+    let policy =
+        Policy::refusing(options.refuse_on.iter().map(String::as_str)).map_err(|error| refused(in_full(&error)))?;
+    match profile.accept(&here, now, &policy).map_err(|error| refused(in_full(&error)))? {
         Acceptance::InForce => {}
         Acceptance::Stale { differences } => {
             eprintln!("rtt-endpoint: profile {} is stale: {differences}; tune again when you can", file.display());

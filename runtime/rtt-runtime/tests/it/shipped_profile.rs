@@ -65,7 +65,14 @@ impl Host {
     }
 
     fn start(&self, profile: &Path) -> Child {
+        self.start_refusing(profile, "microcode")
+    }
+
+    /// As [`Host::start`], under a policy that refuses a change of `condition`.
+    fn start_refusing(&self, profile: &Path, condition: &str) -> Child {
         Spawn::new(env!("CARGO_BIN_EXE_rtt-endpoint"))
+            .argument("--refuse-on")
+            .argument(condition)
             .argument("--profile")
             .argument(profile)
             .argument("--keys")
@@ -124,4 +131,18 @@ fn a_profile_that_does_not_hold_here_is_refused_before_anything_is_served() {
     bytes[middle] = if bytes[middle] == b'A' { b'B' } else { b'A' };
     std::fs::write(&file, bytes).expect("written");
     refused(&file, "profile.json");
+}
+
+/// A changed kernel is warned of and served, unless the policy lists it.
+#[test]
+fn a_policy_makes_a_stale_profile_a_refused_one() {
+    let host = Host::new();
+    let stale = host.seal(|profile| profile.fingerprint.conditions.kernel = "0.0.1-other".into());
+    let mut endpoint = host.start_refusing(&stale, "kernel");
+    assert_eq!(endpoint.wait(None).expect("it ends"), Ended::Code(16));
+    let mut said = String::new();
+    endpoint.take_stderr().expect("piped").read_to_string(&mut said).expect("text");
+    assert!(said.contains("0.0.1-other"), "{said}");
+    let _served = host.start(&stale);
+    assert_eq!(host.connect().configure(configure(None)).expect("ready").knobs.batch, 7, "stale, and served");
 }
