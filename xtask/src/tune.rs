@@ -3,7 +3,7 @@
 //! The tuner's options pass through untouched. A misspelt one is refused here already, since the tuner can say so only
 //! after a build of minutes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::arguments::{Arguments, near_name};
@@ -39,7 +39,9 @@ Repeating:
 Before and after:
   --dry-run            print every effect and the time estimate, measure nothing
   --json               one JSON object at the end of stdout:
-                       {version, outcome, profile, report, log, trials, pairs, p99_ns: {incumbent, tuned}}
+                       {version, outcome, profile, report, log, trials, pairs, p99_ns: {incumbent, tuned}, run, fit,
+                       sentence, unit, seed}; figures are {estimate, low, high} in `unit`, which is ns but for a
+                       simulated surface; with --dry-run {version, dry_run, seed, plan, incumbent, notes, known}
   --root DIR           write under DIR instead of this checkout
   --simulate PROGRAM [ARGUMENT]...
                        tune a simulated surface in seconds, to learn the tool: rtt-syn-1, or your own problem program;
@@ -92,21 +94,26 @@ pub fn tune(workspace: &Workspace, arguments: Arguments) -> Result<u8, Stop> {
 /// As [`tune`].
 pub fn command(workspace: &Workspace, mut arguments: Arguments) -> Result<Command, Stop> {
     refuse_misspelt(&arguments)?;
-    // Building beside a measurement would disturb it, and the tuner would be turned away anyhow.
-    if !arguments.has("--dry-run") && !arguments.has("--simulate") {
-        refuse_while_held("tune")?;
-    }
+    refuse_while_held("tune")?; // Building beside a measurement would disturb it, simulating too.
     let wishes =
         Wishes { no_install: arguments.take_flag("--no-install"), no_hwloc: arguments.take_flag("--no-hwloc") };
     let programs = build::stages(workspace, packages::ensure(wishes)?)?;
-    let mut words = vec!["tune".to_owned()];
-    for (option, program) in [("--lab", "rtt-lab"), ("--endpoint", "rtt-endpoint"), ("--report", "rtt-report")] {
-        words.extend([option.to_owned(), programs.path(program).display().to_string()]);
-    }
-    // The scenarios are this checkout's, wherever `--root` puts what is written.
-    words.extend(["--pack".to_owned(), workspace.root.join("scenarios").display().to_string()]);
-    words.extend(with_built_problem(arguments.words(), |name| programs.path(name)));
+    let words = words_of(arguments.words(), &workspace.root.join("scenarios"), |name| programs.path(name));
     Ok(workspace.program(&programs.path("rtt-tuner"), &words))
+}
+
+/// The tuner's command line: what was built, then what was given.
+fn words_of(given: &[String], scenarios: &Path, built: impl Fn(&str) -> PathBuf) -> Vec<String> {
+    let mut words = vec!["tune".to_owned()];
+    let mut add = |option: &str, path: &Path| words.extend([option.to_owned(), path.display().to_string()]);
+    add("--report", &built("rtt-report"));
+    if !given.iter().any(|word| word == "--simulate") {
+        add("--lab", &built("rtt-lab"));
+        add("--endpoint", &built("rtt-endpoint"));
+        add("--pack", scenarios); // This checkout's, wherever `--root` puts what is written.
+    }
+    words.extend(with_built_problem(given, built));
+    words
 }
 
 /// `--simulate rtt-syn-1` means the program that was just built; any other value stays.
@@ -140,8 +147,6 @@ fn refuse_misspelt(arguments: &Arguments) -> Result<(), Stop> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     fn check(words: &[&str], expected: Option<&str>) {
@@ -167,6 +172,20 @@ mod tests {
         for option in OPTIONS {
             assert!(HELP.contains(&format!("\n  {option} ")), "{option}");
         }
+    }
+
+    #[test]
+    fn a_simulated_run_gets_no_lab_and_no_scenarios() {
+        let composed = |line: &str| {
+            let given: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            words_of(&given, Path::new("/scenarios"), |name| Path::new("/built").join(name)).join(" ")
+        };
+        assert_eq!(
+            composed("--quick --simulate rtt-syn-1 serve"),
+            "tune --report /built/rtt-report --quick --simulate /built/rtt-syn-1 serve"
+        );
+        let real = composed("--quick");
+        assert!(real.contains("--lab /built/rtt-lab") && real.contains("--pack /scenarios"), "{real}");
     }
 
     #[test]

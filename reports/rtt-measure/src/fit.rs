@@ -147,6 +147,27 @@ pub struct Confirmation {
     pub ratio: Interval,
     /// The effect in each regime.
     pub regimes: Vec<RegimeEffect>,
+    /// Pairs in which the tuned point and the incumbent broke a constraint.
+    pub broke: [u32; 2],
+    /// Pairs in which they crashed.
+    pub crashed: [u32; 2],
+}
+
+impl Confirmation {
+    /// Pairs that gave a result; the others are void.
+    pub fn valid(&self) -> usize {
+        self.pairs.iter().filter(|pair| pair.log_ratio.is_some()).count()
+    }
+}
+
+/// p99 of both arms with their intervals, in the problem's unit.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArmsP99 {
+    /// The incumbent's.
+    pub incumbent: Interval,
+    /// That of the knobs that the outcome is about: the incumbent's own where nothing was confirmed.
+    pub tuned: Interval,
 }
 
 /// What the tuner made of a run.
@@ -197,6 +218,9 @@ pub struct Fit {
     pub effects: Vec<KnobEffect>,
     /// The confirmation; absent when nothing could be recommended or it is the incumbent.
     pub confirmation: Option<Confirmation>,
+    /// p99 of both arms: from the pairs, else from the placebo, which no selection has touched; absent where these gave
+    /// fewer than two results.
+    pub p99: Option<ArmsP99>,
     /// What came of it.
     pub outcome: Outcome,
     /// The outcome in a sentence.

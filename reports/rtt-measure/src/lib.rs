@@ -13,7 +13,9 @@ mod regime;
 mod trial;
 
 pub use eprocess::{Decision, EProcess, EProcessConfig, PairOrder};
-pub use fit::{ArmRow, Confirmation, Fit, FitPoint, Interval, KnobEffect, Origin, Outcome, PairRow, RegimeEffect};
+pub use fit::{
+    ArmRow, ArmsP99, Confirmation, Fit, FitPoint, Interval, KnobEffect, Origin, Outcome, PairRow, RegimeEffect,
+};
 pub use histogram::{HistogramError, decode_histogram, encode_histogram, quantiles};
 pub use interval::{geometric_mean_interval, mean_interval};
 pub use log::{LogError, LogWriter, Opened, read_log};

@@ -123,15 +123,29 @@ fn regimes(confirmation: &Confirmation) -> Table {
     table
 }
 
+/// Crashes and broken constraints of both arms, which no p99 makes up for.
+fn defects(confirmation: &Confirmation) -> String {
+    let ([tuned_broke, incumbent_broke], [tuned_crashed, incumbent_crashed]) =
+        (confirmation.broke, confirmation.crashed);
+    if tuned_broke + incumbent_broke + tuned_crashed + incumbent_crashed == 0 {
+        return "no run crashed or broke a constraint".into();
+    }
+    format!(
+        "the tuned knobs broke a constraint in {tuned_broke} and crashed in {tuned_crashed}, the incumbent in \
+         {incumbent_broke} and {incumbent_crashed}"
+    )
+}
+
 fn pairs(confirmation: &Confirmation, unit: &str) -> Value {
     let chart = |chart: Option<Chart>| chart.map(|chart| chart.value());
-    let valid = confirmation.pairs.iter().filter(|pair| pair.log_ratio.is_some()).count();
+    let valid = confirmation.valid();
     let table = regimes(confirmation);
     context! {
         summary => format!(
-            "{} pairs were run of at most {}, {valid} of them valid. Error rate α = {} for each verdict; \u{201c}no better\u{201d} means: not faster by {}\u{202f}%.",
+            "{} pairs were run of at most {}, {valid} of them valid; {}. Error rate α = {} for each verdict; \u{201c}no better\u{201d} means: not faster by {}\u{202f}%.",
             confirmation.pairs.len(),
             confirmation.pairs_max,
+            defects(confirmation),
             words::significant(confirmation.alpha),
             words::significant(confirmation.tolerance * 100.0),
         ),
@@ -151,7 +165,7 @@ pub fn sections(run: &Run) -> Value {
             Some(confirmation) if !confirmation.pairs.is_empty() => pairs(confirmation, run.unit()),
             Some(_) => context! { absent => "the time ran out before the first pair" },
             None if run.fit.is_none() => context! { absent => "the run was interrupted before its fit was written" },
-            None => context! { absent => "there was nothing to confirm: no recommended point, or it is the incumbent" },
+            None => context! { absent => "no two pairs gave a result: the verdict above says why" },
         },
     }
 }

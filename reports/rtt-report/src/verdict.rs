@@ -22,8 +22,8 @@ fn headline(fit: Option<&Fit>) -> String {
             format!("The tuned knobs lower p99 by {:.0}\u{202f}%.", (1.0 - ratio) * 100.0)
         }
         (Outcome::Better, _) => "The tuned knobs take over.".into(),
-        (Outcome::NoBetter, _) => "The incumbent stays: the recommended knobs are no better.".into(),
-        (Outcome::Undecided, _) => "The incumbent stays: the pairs could not decide.".into(),
+        (Outcome::NoBetter, _) => "The incumbent stays: nothing better was found.".into(),
+        (Outcome::Undecided, _) => "The incumbent stays: whether there is better is undecided.".into(),
     }
 }
 
@@ -81,10 +81,7 @@ fn distance_words(limits: &Limits) -> String {
 fn unconfirmed(fit: Option<&Fit>) -> &'static str {
     match fit {
         None => "The run was interrupted before a confirmation. What was measured so far stands below.",
-        Some(fit) if fit.recommended.is_none() => "Nothing was confirmed: no feasible point could be recommended.",
-        Some(_) => {
-            "Nothing was confirmed: the recommended knobs are the incumbent\u{2019}s, or the time ran out before the first pair."
-        }
+        Some(_) => "Nothing was confirmed: the sentence above says why.",
     }
 }
 
@@ -115,8 +112,11 @@ pub fn section(run: &Run) -> Value {
             distance_words,
         ),
     };
+    if let Some(p99) = fit.and_then(|fit| fit.p99).filter(|_| confirmation.is_none()) {
+        value = context! { incumbent_alone => arm(&p99.incumbent, unit), ..value };
+    }
     if let Some(confirmation) = confirmation {
-        let valid = confirmation.pairs.iter().filter(|pair| pair.log_ratio.is_some()).count();
+        let valid = confirmation.valid();
         let confirmed = context! {
             incumbent => arm(&confirmation.objective_incumbent, unit),
             tuned => arm(&confirmation.objective_tuned, unit),

@@ -9,7 +9,8 @@ use crate::progress::shown;
 use crate::session::{Measured, Session};
 use crate::space::Space;
 use rtt_measure::{
-    Decision, Fit, FitPoint, Hello, Interval, KnobEffect, Origin, Outcome, Point, geometric_mean_interval,
+    ArmsP99, Confirmation, Decision, Fit, FitPoint, Hello, Interval, KnobEffect, Origin, Outcome, Point,
+    geometric_mean_interval,
 };
 
 /// What the search came to.
@@ -111,9 +112,14 @@ fn comparisons(model: &Model<'_>, points: &[Measured], best: usize) -> Vec<Strin
         }
     };
     for (index, point) in points.iter().enumerate().filter(|(index, _)| *index != best) {
-        if let (Origin::Preset(name), Some(_)) = (&point.origin, point.found.log_objective) {
-            notes.push(words(&format!("preset `{name}`"), against(index)));
-        }
+        let Origin::Preset(name) = &point.origin else { continue };
+        let name = format!("preset `{name}`");
+        notes.push(match (&point.found.log_objective, &point.found.reason) {
+            (Some(_), _) if model.feasible(index) => words(&name, against(index)),
+            (Some(_), _) => format!("{name} is not sure to keep every constraint"),
+            (None, Some((_, reason))) => format!("{name} gave no result: {reason}"),
+            (None, None) => format!("{name} gave no result"),
+        });
     }
     let random = (0..points.len()).filter(|&index| points[index].origin == Origin::Random && model.feasible(index));
     let cost = |index: &usize| points[*index].found.log_objective.unwrap_or(f64::INFINITY);
@@ -136,24 +142,34 @@ fn why(searched: &Searched, model: Option<&Model<'_>>, nanos: bool) -> String {
         let Interval { estimate, low, high } = posterior(index);
         format!("{} ({} to {})", shown(estimate, nanos), shown(low, nanos), shown(high, nanos))
     };
+    // Points are counted from 1, as on the page.
+    let pick = format!("point {} is recommended", best + 1);
     match searched.lowest {
         Some(lowest) if lowest != best => {
             let kept = if searched.feasible[lowest] { "" } else { " and is not sure to keep every constraint" };
             format!(
-                "point {best} is recommended: with what its neighbours showed the model expects {} of it. Point {lowest} \
-                 was seen at {}, the lowest of all, but in one noisy measurement: the model expects {} of it{kept}",
+                "{pick}: with what its neighbours showed the model expects {} of it. Point {} was seen at {}, the lowest \
+                 that kept every constraint, but in one noisy measurement: the model expects {} of it{kept}",
                 of(best),
+                lowest + 1,
                 shown(seen(lowest), nanos),
                 of(lowest)
             )
         }
-        _ => format!(
-            "point {best} is recommended: the model expects {} of it, the least of all that keep every constraint; it was \
-             also the lowest seen, at {}",
+        Some(_) => format!(
+            "{pick}: the model expects {} of it, the least of all that keep every constraint; it was also the lowest of \
+             these that was seen, at {}",
             of(best),
             shown(seen(best), nanos)
         ),
+        None => format!("{pick}: the model expects {} of it, the least of all that keep every constraint", of(best)),
     }
+}
+
+/// The count of pairs that gave a result, and of those that did not.
+fn pairs_in_words(valid: u32, void: u32) -> String {
+    let noun = if valid == 1 { "pair" } else { "pairs" };
+    if void > 0 { format!("{valid} {noun}, {void} more void") } else { format!("{valid} {noun}") }
 }
 
 /// Outcome and sentence of a run.
@@ -177,41 +193,38 @@ pub(crate) fn outcome(searched: &Searched, confirmed: Option<&Confirmed>, limits
             )
         };
     };
-    let (pairs, percent) = (confirmed.pairs, 100.0 * TOLERANCE);
-    let many = |count: u32| count * 2 > pairs && pairs > 0;
-    let some = |count: u32| count * 5 > pairs;
+    let pairs = confirmed.pairs;
     let limits = limits.join(", ");
-    if some(confirmed.crashed[0]) && !some(confirmed.crashed[1]) {
-        let count = confirmed.crashed[0];
+    // A crash or a broken limit is a defect and no noise: one is enough, whatever the pairs say of p99.
+    let defects =
+        [(confirmed.crashed[0], "crashed".to_owned()), (confirmed.broke[0], format!("broke a constraint ({limits})"))];
+    if let Some((count, what)) = defects.iter().find(|(count, _)| *count > 0) {
         let text =
-            format!("no better: the recommended point crashed in {count} of {pairs} pairs, so the incumbent stays");
+            format!("no better: the recommended point {what} in {count} of {pairs} pairs, so the incumbent stays");
         return (Outcome::NoBetter, text);
     }
-    if some(confirmed.broke[0]) && !many(confirmed.broke[1]) {
-        let count = confirmed.broke[0];
-        let text = format!(
-            "no better: the recommended point broke a constraint ({limits}) in {count} of {pairs} pairs, so the incumbent stays"
-        );
-        return (Outcome::NoBetter, text);
-    }
-    let change = confirmed.record.as_ref().map_or(0.0, |record| 100.0 * (record.ratio.estimate - 1.0));
+    let Some(record) = &confirmed.record else {
+        let text = format!("undecided: fewer than two of {pairs} pairs gave a result; the incumbent stays");
+        return (Outcome::Undecided, text);
+    };
+    let valid = record.valid() as u32;
+    let counted = pairs_in_words(valid, pairs - valid);
+    let (change, percent) = (100.0 * (record.ratio.estimate - 1.0), 100.0 * TOLERANCE);
     match (confirmed.decision, confirmed.ended) {
         (Decision::Fail, _) => {
-            (Outcome::Better, format!("better: p99 {change:+.1} % against the incumbent, confirmed in {pairs} pairs"))
+            (Outcome::Better, format!("better: p99 {change:+.1} % against the incumbent, confirmed in {counted}"))
         }
         (Decision::Pass, _) => (
             Outcome::NoBetter,
-            format!("no better: the incumbent is not {percent:.0} % slower ({pairs} pairs), so it stays"),
+            format!("no better: the incumbent is not {percent:.0} % slower ({counted}), so it stays"),
         ),
         (Decision::Undecided, Ended::Time) => (
             Outcome::Undecided,
-            format!("undecided: time ended after {pairs} pairs (p99 {change:+.1} % so far); the incumbent stays"),
+            format!("undecided: time ended after {counted} (p99 {change:+.1} % so far); the incumbent stays"),
         ),
         (Decision::Undecided, _) => (
             Outcome::Undecided,
-            format!(
-                "undecided: {pairs} pairs were too few for the noise (p99 {change:+.1} % so far); the incumbent stays"
-            ),
+            format!("undecided: {counted} were too few for the noise (p99 {change:+.1} % so far); the incumbent stays"),
         ),
     }
 }
@@ -228,8 +241,10 @@ fn noise(sd: Option<f64>, runs: usize, lost: f64) -> String {
         sd if sd < 0.20 => "noisy, small gains need many pairs",
         _ => "very noisy, only large gains can be confirmed here",
     };
-    let spread = 100.0 * sd;
-    format!("{verdict}: {runs} measurements of the incumbent spread by {spread:.1} % (one standard deviation){lost}")
+    let factor = sd.exp();
+    let spread =
+        if factor < 1.5 { format!("{:.1} %", 100.0 * (factor - 1.0)) } else { format!("a factor of {factor:.1}") };
+    format!("{verdict}: {runs} measurements of the incumbent spread by {spread} (one standard deviation){lost}")
 }
 
 /// All figures and words of a finished run.
@@ -249,6 +264,7 @@ pub(crate) fn fit(
         hello.constraints.iter().map(|limit| format!("{} <= {}", limit.name, limit.max)).collect();
     let (outcome, sentence) = outcome(&searched, confirmed.as_ref(), &limits);
     notes.extend(searched.notes.iter().cloned());
+    let confirmation = confirmed.and_then(|confirmed| confirmed.record);
     let placebo = searched.placebo.iter().flat_map(|found| &found.runs).map(|run| run.id.clone()).collect();
     let results = searched.placebo.iter().chain([&searched.points[0].found]);
     let runs = results.filter(|found| found.log_objective.is_some()).count();
@@ -284,7 +300,8 @@ pub(crate) fn fit(
         lowest: searched.lowest,
         why: searched.why,
         effects: searched.effects,
-        confirmation: confirmed.and_then(|confirmed| confirmed.record),
+        p99: p99(&searched.placebo, confirmation.as_ref(), session.course.seed),
+        confirmation,
         outcome,
         sentence,
         noise,
@@ -317,14 +334,15 @@ fn options(begun: &Begun) -> Vec<String> {
     words
 }
 
-/// p99 of incumbent and tuned, where it is known: from the pairs, else, for the incumbent alone, from the placebo, which
-/// no selection has touched.
-pub(crate) fn arms(fit: &Fit, placebo: &[f64], seed: u64) -> Option<[Interval; 2]> {
-    if let Some(confirmation) = &fit.confirmation {
-        return Some([confirmation.objective_incumbent, confirmation.objective_tuned]);
+/// p99 of both arms, where it has an interval: from the pairs, else, for the incumbent alone, from the placebo, which no
+/// selection has touched.
+fn p99(placebo: &[Evaluation], confirmation: Option<&Confirmation>, seed: u64) -> Option<ArmsP99> {
+    if let Some(Confirmation { objective_incumbent, objective_tuned, .. }) = confirmation {
+        return Some(ArmsP99 { incumbent: *objective_incumbent, tuned: *objective_tuned });
     }
-    let incumbent = geometric_mean_interval(placebo, seed)?;
-    Some([incumbent, incumbent])
+    let values: Vec<f64> = placebo.iter().filter_map(|found| found.log_objective).map(f64::exp).collect();
+    let incumbent = geometric_mean_interval(&values, seed)?;
+    Some(ArmsP99 { incumbent, tuned: incumbent })
 }
 
 /// One point in words: `ring_bytes=65536 wait=spin`.
@@ -340,6 +358,8 @@ mod tests {
     fn the_noise_is_judged_by_its_spread() {
         assert!(noise(Some(0.01), 5, 0.0).starts_with("quiet: 5 measurements"));
         assert!(noise(Some(0.5), 5, 0.25).contains("25 % of the trials gave no result"));
+        assert!(noise(Some(0.1), 5, 0.0).contains("spread by 10.5 %"));
+        assert!(noise(Some(0.9), 5, 0.0).contains("spread by a factor of 2.5"));
         assert!(noise(None, 0, 0.0).contains("unknown"));
         assert!((sd(&[1.0, 3.0]).expect("two") - 2.0_f64.sqrt()).abs() < 1e-12);
         assert_eq!(sd(&[1.0]), None);

@@ -32,7 +32,7 @@ pub(crate) enum Ended {
 /// A confirmation and what else was seen in it.
 #[derive(Debug)]
 pub(crate) struct Confirmed {
-    /// Absent where no pair gave a result.
+    /// Absent where fewer than two pairs gave a result.
     pub(crate) record: Option<Confirmation>,
     pub(crate) decision: Decision,
     pub(crate) ended: Ended,
@@ -121,18 +121,12 @@ pub(crate) fn confirm(
     let crashed = count(&|found| matches!(found.reason, Some((Verdict::Crashed, _))));
     let decision = process.decision();
     let pairs_run = process.pairs();
-    Ok(Confirmed {
-        record: record(session, pairs, pairs_max, regimes),
-        decision,
-        ended,
-        pairs: pairs_run,
-        broke,
-        crashed,
-    })
+    let record = record(session, pairs, pairs_max).map(|record| Confirmation { regimes, broke, crashed, ..record });
+    Ok(Confirmed { record, decision, ended, pairs: pairs_run, broke, crashed })
 }
 
-/// TUNER-11: the record of the pairs; absent where none gave a result.
-fn record(session: &Session<'_>, pairs: Vec<Pair>, pairs_max: u32, regimes: Vec<RegimeEffect>) -> Option<Confirmation> {
+/// TUNER-11: the figures of the pairs; absent where fewer than two gave a result.
+fn record(session: &Session<'_>, pairs: Vec<Pair>, pairs_max: u32) -> Option<Confirmation> {
     let seed = session.course.seed;
     let whole: Vec<&Pair> = pairs.iter().filter(|pair| pair.row.log_ratio.is_some()).collect();
     let over = |value: &dyn Fn(&Pair) -> Option<f64>| {
@@ -164,7 +158,9 @@ fn record(session: &Session<'_>, pairs: Vec<Pair>, pairs_max: u32, regimes: Vec<
         objective_incumbent,
         objective_tuned,
         ratio,
-        regimes,
+        regimes: Vec::new(),
+        broke: [0; 2],
+        crashed: [0; 2],
     })
 }
 

@@ -12,6 +12,7 @@ pub(crate) enum Exit {
     Undecided,
     Unfit,
     Busy,
+    Sealed,
     Interrupted,
 }
 
@@ -25,6 +26,7 @@ impl Exit {
             Exit::Undecided => 12,
             Exit::Unfit => 13,
             Exit::Busy => 15,
+            Exit::Sealed => 16,
             Exit::Interrupted => 130,
         }
     }

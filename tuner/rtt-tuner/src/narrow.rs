@@ -36,6 +36,20 @@ pub(crate) enum NarrowError {
         /// A near name, and those that there are.
         hint: String,
     },
+    /// The axis exists only under values of another that are left out.
+    #[error("{option} `{text}`: {axis} means something only with {other}={values}, which the other options leave out")]
+    Closed {
+        /// `--fix` or `--sweep`.
+        option: &'static str,
+        /// What was given.
+        text: String,
+        /// The axis.
+        axis: String,
+        /// The axis that it hangs on.
+        other: String,
+        /// The values that it needs, with `|` between them.
+        values: String,
+    },
     /// A value is none of the axis.
     #[error("{option} `{text}`: `{value}` is no value of {axis}{hint}")]
     Value {
@@ -239,6 +253,14 @@ pub(crate) fn narrow(space: &mut Space, fixes: &[String], sweeps: &[String]) -> 
         let narrowed = listed(axis, vec![given.value(axis, given.rest)?]);
         space.narrow(given.index, narrowed);
     }
+    for (option, text) in sweeps.iter().map(|text| ("--sweep", text)).chain(fixes.iter().map(|text| ("--fix", text))) {
+        let axis = &space.axes()[Given::parse(space, option, text)?.index];
+        if let Some(when) = axis.when.as_ref().filter(|_| !space.open(axis)) {
+            let values: Vec<String> = when.values.iter().map(ToString::to_string).collect();
+            let (axis, other) = (axis.name.clone(), when.axis.clone());
+            return Err(NarrowError::Closed { option, text: text.clone(), axis, other, values: values.join("|") });
+        }
+    }
     Ok(())
 }
 
@@ -291,6 +313,18 @@ mod tests {
         check("--sweep", "window=10us..20us", "window_us [] Some(10.0)..Some(20.0)");
         check("--sweep", "wait=futex,spin", "wait [futex spin]");
         check("--sweep", "window=7,3,7", "window_us [3 7]");
+    }
+
+    #[test]
+    fn a_knob_that_the_other_options_close_is_refused() {
+        let narrowed = |fixes: &[&str], sweeps: &[&str]| {
+            let words = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+            narrow(&mut mixed(), &words(fixes), &words(sweeps)).err().map(|error| error.to_string())
+        };
+        let closed = "spin_us means something only with wait=futex|yield, which the other options leave out";
+        assert!(narrowed(&["wait=spin", "spin=100us"], &[]).is_some_and(|e| e.contains(closed)));
+        assert!(narrowed(&["wait=spin"], &["spin=1..100"]).is_some_and(|e| e.contains(closed)));
+        assert_eq!(narrowed(&["wait=futex", "spin=100us"], &[]), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Every JSON form that the tuner writes: requests to a problem, `run.json`, and what `--json` prints.
 
-use rtt_measure::{Interval, Outcome, Point, ScenarioRef};
+use rtt_measure::{ArmsP99, Outcome, Point, ScenarioRef};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -98,11 +98,18 @@ pub(crate) struct Row {
     pub(crate) p90: f64,
 }
 
-/// p99 of both arms.
+/// What `--dry-run --json` prints.
 #[derive(Serialize)]
-pub(crate) struct P99 {
-    pub(crate) incumbent: Interval,
-    pub(crate) tuned: Interval,
+pub(crate) struct Planned<'a> {
+    pub(crate) version: u32,
+    pub(crate) dry_run: bool,
+    pub(crate) seed: &'a str,
+    pub(crate) plan: &'a Plan,
+    pub(crate) incumbent: &'a Point,
+    pub(crate) incumbent_origin: &'a str,
+    pub(crate) notes: &'a [String],
+    /// Trials that the log of a run to resume holds.
+    pub(crate) known: usize,
 }
 
 /// What `--json` prints. `p99_ns` is in nanoseconds where `unit` is `ns`, else in the simulated problem's own unit.
@@ -115,8 +122,9 @@ pub(crate) struct Printed<'a> {
     /// Absent where the problem keeps none.
     pub(crate) log: Option<PathBuf>,
     pub(crate) trials: u64,
-    pub(crate) pairs: u32,
-    pub(crate) p99_ns: Option<P99>,
+    /// Pairs that gave a result.
+    pub(crate) pairs: usize,
+    pub(crate) p99_ns: Option<ArmsP99>,
     pub(crate) run: &'a str,
     pub(crate) fit: PathBuf,
     pub(crate) sentence: &'a str,

@@ -3,7 +3,7 @@
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rtt_units::Nanos;
 use std::io::{IsTerminal, Write, stderr};
-use std::time::Instant;
+use std::time::Duration;
 
 /// Trials between two lines where there is no terminal.
 const EVERY: u64 = 10;
@@ -27,22 +27,23 @@ pub(crate) struct Progress {
     bar: Option<ProgressBar>,
     nanos: bool,
     trials: u64,
+    /// Those that were run now: the others came from the log and took no time.
+    live: u64,
     expected: u64,
+    budget: Duration,
     best: f64,
     phase: &'static str,
-    started: Instant,
 }
 
 impl Progress {
-    /// For about `expected` trials of a problem whose p99 is in nanoseconds, or in a unit of its own.
-    pub(crate) fn new(expected: u64, nanos: bool) -> Progress {
+    /// For about `expected` trials within `budget` of a problem whose p99 is in nanoseconds, or in a unit of its own.
+    pub(crate) fn new(expected: u64, nanos: bool, budget: Duration) -> Progress {
         let bar = stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(Some(expected), ProgressDrawTarget::stderr());
-            let style = "{bar:30} {pos}/{len} trials, {msg}, about {eta} left";
+            let style = "{bar:30} {pos}/{len} trials, {msg}";
             bar.with_style(ProgressStyle::with_template(style).expect("the template is ours"))
         });
-        let started = Instant::now();
-        Progress { bar, nanos, trials: 0, expected, best: f64::INFINITY, phase: "start", started }
+        Progress { bar, nanos, trials: 0, live: 0, expected, budget, best: f64::INFINITY, phase: "start" }
     }
 
     /// The part of the run that begins, in a word.
@@ -63,11 +64,22 @@ impl Progress {
         }
     }
 
-    /// One trial came back.
-    pub(crate) fn trial(&mut self) {
+    /// What is left: as long as the live trials took so far, for all that are to come, and never beyond the budget.
+    fn eta(&self, live: Duration, spent: Duration) -> Option<Duration> {
+        let to_come = self.expected.saturating_sub(self.trials);
+        let each = live.checked_div(u32::try_from(self.live).ok()?)?;
+        Some(each.saturating_mul(to_come as u32).min(self.budget.saturating_sub(spent)))
+    }
+
+    /// One trial came back: run now, with `live` of measuring since the start of this process, or answered by the log;
+    /// `spent` is the whole run's measuring time.
+    pub(crate) fn trial(&mut self, live: Option<Duration>, spent: Duration) {
         self.trials += 1;
+        self.live += u64::from(live.is_some());
         let best = if self.best.is_finite() { shown(self.best, self.nanos) } else { "not yet known".into() };
-        let message = format!("{}, best p99 so far {best}", self.phase);
+        let eta = live.and_then(|live| self.eta(live, spent));
+        let eta = eta.map_or_else(|| "from the log".into(), |eta| format!("about {:.0} s left", eta.as_secs_f64()));
+        let message = format!("{}, best p99 so far {best}, {eta}", self.phase);
         match &self.bar {
             Some(bar) => {
                 bar.set_length(self.expected.max(self.trials));
@@ -75,14 +87,9 @@ impl Progress {
                 bar.inc(1);
             }
             None if self.trials.is_multiple_of(EVERY) => {
-                let spent = self.started.elapsed().as_secs_f64();
-                let left = spent / self.trials as f64 * self.expected.saturating_sub(self.trials) as f64;
-                let _ = writeln!(
-                    stderr(), // Whoever does not read it misses only the progress.
-                    "trial {} of about {}: {message}, about {left:.0} s left",
-                    self.trials,
-                    self.expected.max(self.trials)
-                );
+                let of = self.expected.max(self.trials);
+                // Whoever does not read it misses only the progress.
+                let _ = writeln!(stderr(), "trial {} of about {of}: {message}", self.trials);
             }
             None => {}
         }
@@ -99,6 +106,17 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_left_is_estimated_from_what_was_run_now() {
+        let mut progress = Progress::new(100, true, Duration::from_secs(600));
+        let second = Duration::from_secs(1);
+        assert_eq!(progress.eta(Duration::ZERO, second), None, "nothing was run yet");
+        (0..40).for_each(|_| progress.trial(None, 300 * second));
+        progress.trial(Some(2 * second), 302 * second);
+        assert_eq!(progress.eta(2 * second, 302 * second), Some(118 * second), "59 trials of 2 s");
+        assert_eq!(progress.eta(2 * second, 590 * second), Some(10 * second), "the budget ends it");
+    }
 
     #[test]
     fn values_are_shown_with_three_digits_and_their_unit() {

@@ -5,26 +5,12 @@
 use crate::exit::{Exit, Stop, with_causes};
 use crate::incumbent::{keys_path, profile_path};
 use crate::run_folder::{RunFolder, write_whole};
-use rtt_measure::{Fit, Hello, Interval, Outcome, knobs_of};
+use rtt_measure::{ArmsP99, Fit, Hello, Interval, Outcome, knobs_of};
 use rtt_profile::{Condition, Evidence, Fingerprint, P99, Profile, ScenarioDigest, ScenarioRow, Verdict};
-use rtt_seal::{Digest, Role, Sealed, SigningKey};
+use rtt_seal::{Digest, Role, Sealed, SigningKey, forbid_core_dumps};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-
-/// Figures of both arms: incumbent, tuned.
-pub(crate) type Arms = [Interval; 2];
-
-/// Writes the fit; returns the digest of its bytes.
-///
-/// # Errors
-/// A stop when it cannot be written.
-pub(crate) fn write_fit(run: &RunFolder, fit: &Fit) -> Result<Digest, Stop> {
-    let bytes = serde_json::to_vec(fit).expect("a fit is JSON");
-    write_whole(&run.fit(), &bytes)
-        .map_err(|error| Stop::new(Exit::Unexpected, format!("{}: writing: {error}", run.fit().display())))?;
-    Ok(Digest::of(&bytes))
-}
 
 /// An interval in whole nanoseconds that still encloses its estimate.
 fn nanos(interval: Interval) -> rtt_profile::Interval {
@@ -44,27 +30,28 @@ fn rows(fit: &Fit) -> Vec<ScenarioRow> {
     .collect()
 }
 
-/// A finished run, as a profile tells it.
+/// A finished run that a profile can tell.
 #[derive(Debug)]
 pub(crate) struct Published<'a> {
     pub(crate) fit: &'a Fit,
     pub(crate) hello: &'a Hello,
-    pub(crate) arms: Arms,
+    pub(crate) here: &'a Fingerprint,
+    pub(crate) key: &'a SigningKey,
+    pub(crate) p99: ArmsP99,
+    /// Digest of the trial log.
+    pub(crate) trial_log: Digest,
+    /// Digest of the fit's bytes.
+    pub(crate) fit_digest: Digest,
     /// What was minimised, in words.
     pub(crate) objective: String,
 }
 
-/// The profile of a finished run for the machine `here`; digests of the log and the fit.
+/// The profile of a finished run.
 ///
 /// # Errors
 /// A text when a point is no knobs.
-fn profile(
-    published: &Published<'_>,
-    here: &Fingerprint,
-    digests: (Digest, Digest),
-    now_unix_s: u64,
-) -> Result<Profile, String> {
-    let Published { fit, hello, arms, .. } = published;
+fn profile(published: &Published<'_>, now_unix_s: u64) -> Result<Profile, String> {
+    let Published { fit, hello, here, p99, trial_log, fit_digest, .. } = *published;
     let tuned = fit.recommended.map(|index| &fit.points[index].point);
     // TUNER-12
     let (verdict, point) = match (fit.outcome, tuned) {
@@ -79,14 +66,13 @@ fn profile(
         .map(|scenario| ScenarioDigest { name: scenario.name.clone(), digest: scenario.digest })
         .collect();
     scenarios.sort_by(|a, b| a.name.cmp(&b.name));
-    let (trial_log, fit_digest) = digests;
     Ok(Profile {
         schema: Profile::SCHEMA,
         knobs: knobs_of(point).map_err(|error| with_causes(&error))?,
         fingerprint: here.clone(),
         outcome: rtt_profile::Outcome { verdict, sentence: fit.sentence.clone() },
-        p99_ns: P99 { incumbent: nanos(arms[0]), tuned: nanos(arms[1]) },
-        pairs: fit.confirmation.as_ref().map_or(0, |confirmation| confirmation.pairs.len() as u32),
+        p99_ns: P99 { incumbent: nanos(p99.incumbent), tuned: nanos(p99.tuned) },
+        pairs: fit.confirmation.as_ref().map_or(0, |confirmation| confirmation.valid() as u32),
         objective: published.objective.clone(),
         rows: rows(fit),
         evidence: Evidence {
@@ -102,48 +88,46 @@ fn profile(
 }
 
 /// The key that signs profiles here; one is made where there is none, which the text says.
-fn signing_key(root: &Path) -> Result<(SigningKey, Option<String>), String> {
-    let path = root.join(".rtt/keys/profile.key");
-    let mut said = None;
-    let key = if path.exists() {
-        SigningKey::load(&path).map_err(|error| with_causes(&error))?
-    } else {
-        fs::create_dir_all(root.join(".rtt/keys")).map_err(|error| with_causes(&error))?;
-        let key = SigningKey::generate(Role::Profile).map_err(|error| with_causes(&error))?;
-        key.save(&path).map_err(|error| with_causes(&error))?;
-        said = Some(format!("made a key for profiles, {}: the private half is {}", key.id(), path.display()));
-        key
-    };
+///
+/// # Errors
+/// A stop when it cannot be used: before anything is measured, since a run that cannot be signed is a run lost.
+pub(crate) fn signing_key(root: &Path) -> Result<(SigningKey, Option<String>), Stop> {
+    let failed =
+        |reason: String| Stop::new(Exit::Sealed, format!("profiles cannot be signed here: {reason}; nothing was run"));
+    let mut said = forbid_core_dumps().err().map(|error| format!("core dumps cannot be forbidden: {error}"));
+    let private = root.join(".rtt/keys/profile.key");
+    if !private.exists() {
+        let (key, public) = SigningKey::create(Role::Profile, &private, &keys_path(root))
+            .map_err(|error| failed(with_causes(&error)))?;
+        let text = format!(
+            "made a key for profiles, {}: the private half is {}; hosts that shall trust it need {}",
+            key.id(),
+            private.display(),
+            public.display()
+        );
+        return Ok((key, Some(text)));
+    }
+    let key = SigningKey::load(&private).map_err(|error| failed(with_causes(&error)))?;
     let public = keys_path(root).join(format!("{}.pub", key.id()));
     if !public.exists() {
-        fs::create_dir_all(keys_path(root)).map_err(|error| with_causes(&error))?;
-        key.public().save(&public).map_err(|error| with_causes(&error))?;
-        let text = said.unwrap_or_else(|| format!("the public half of the key {} was not there", key.id()));
-        said = Some(format!("{text}; hosts that shall trust it need {}", public.display()));
+        key.public().save(&public).map_err(|error| failed(with_causes(&error)))?;
+        said = Some(format!("the public half of the key {} was not there; it is {} now", key.id(), public.display()));
     }
     Ok((key, said))
 }
 
-/// Signs and writes the profile; returns its path and what has to be said.
+/// Signs and writes the profile for the machine `here`; returns its path.
 ///
 /// # Errors
 /// A stop with what failed.
-pub(crate) fn publish_profile(
-    root: &Path,
-    published: &Published<'_>,
-    fit_digest: Digest,
-    now_unix_s: u64,
-) -> Result<Option<(PathBuf, Option<String>)>, Stop> {
-    let Some(here) = &published.hello.fingerprint else { return Ok(None) };
+pub(crate) fn publish_profile(root: &Path, published: &Published<'_>, now_unix_s: u64) -> Result<PathBuf, Stop> {
     let failed = |reason: String| Stop::new(Exit::Unexpected, format!("the profile cannot be signed: {reason}"));
-    // A simulated machine may keep no log.
-    let digests = (published.fit.trial_log.unwrap_or_else(|| Digest::of(b"")), fit_digest);
-    let profile = profile(published, here, digests, now_unix_s).map_err(failed)?;
-    let (key, said) = signing_key(root).map_err(failed)?;
-    let sealed = Sealed::<Profile>::sign(&profile.to_canonical(), &key).map_err(|error| failed(with_causes(&error)))?;
-    let path = profile_path(root, here);
+    let profile = profile(published, now_unix_s).map_err(failed)?;
+    let sealed =
+        Sealed::<Profile>::sign(&profile.to_canonical(), published.key).map_err(|error| failed(with_causes(&error)))?;
+    let path = profile_path(root, published.here);
     write_whole(&path, sealed.as_bytes()).map_err(|error| failed(with_causes(&error)))?;
-    Ok(Some((path, said)))
+    Ok(path)
 }
 
 /// Has the report drawn; a failure is told and costs nothing but the report.

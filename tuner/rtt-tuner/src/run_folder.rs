@@ -99,8 +99,12 @@ impl RunFolder {
                 Ok(folder(name))
             };
         }
-        let unfinished =
-            all.iter().rev().map(|name| folder(name)).find(|run| run.begun_path().exists() && !run.fit().exists());
+        // A run whose problem keeps no log has nothing to go on from; it must not hide an older one that has.
+        let unfinished = all
+            .iter()
+            .rev()
+            .map(|name| folder(name))
+            .find(|run| run.begun_path().exists() && !run.fit().exists() && run.log().exists());
         unfinished.ok_or_else(|| Stop::usage(format!("--resume: no unfinished run in {}", runs(root).display())))
     }
 
@@ -190,6 +194,14 @@ impl RunFolder {
         }
     }
 
+    /// Keeps what came of the run, which finishes it.
+    ///
+    /// # Errors
+    /// A stop when it cannot be written.
+    pub(crate) fn finish(&self, fit: &[u8]) -> Result<(), Stop> {
+        write_whole(&self.fit(), fit).map_err(|error| failed(&self.fit(), "writing", &error))
+    }
+
     /// A new `run.json`.
     pub(crate) fn description(
         options: Options,
@@ -249,8 +261,11 @@ mod tests {
         let runs: Vec<RunFolder> =
             (0..3).map(|day| RunFolder::create(root.path(), day * 86_400, 7).expect("a run")).collect();
         runs.iter().for_each(|run| run.begin(&begun(Options::default())).expect("kept"));
+        runs.iter().for_each(|run| fs::write(run.log(), "").expect("a log"));
         fs::write(runs[2].fit(), "{}").expect("a fit");
         assert_eq!(RunFolder::find(root.path(), None).expect("a run").name, runs[1].name);
+        fs::remove_file(runs[1].log()).expect("removed");
+        assert_eq!(RunFolder::find(root.path(), None).expect("a run").name, runs[0].name, "one with a log");
         assert!(RunFolder::find(root.path(), Some(&runs[2].name)).is_err_and(|stop| stop.message.contains("finished")));
         assert!(RunFolder::find(root.path(), Some("1970")).is_err_and(|stop| stop.message.contains("no such run")));
         assert_ne!(RunFolder::create(root.path(), 0, 7).expect("another").name, runs[0].name);

@@ -3,11 +3,11 @@
 use crate::arguments::TuneArguments;
 use crate::conclude::words;
 use crate::exit::{Exit, Stop};
-use crate::output::{Begun, P99, Printed};
+use crate::output::{Begun, Planned, Printed};
 use crate::progress::shown;
 use crate::run_folder::RunFolder;
 use crate::space::Space;
-use rtt_measure::{AbsentValue, Fit, Hello, Interval, Outcome};
+use rtt_measure::{AbsentValue, ArmsP99, Confirmation, Fit, Hello, Interval, Outcome};
 use std::io::{ErrorKind, Write, stderr, stdout};
 use std::path::PathBuf;
 
@@ -19,12 +19,10 @@ const VERSION: u32 = 1;
 pub(crate) struct Ending<'a> {
     pub(crate) run: &'a RunFolder,
     pub(crate) fit: &'a Fit,
-    pub(crate) arms: Option<[Interval; 2]>,
     pub(crate) profile: Option<PathBuf>,
     pub(crate) report: Option<PathBuf>,
     pub(crate) said: Vec<String>,
     pub(crate) trials: u64,
-    pub(crate) pairs: u32,
 }
 
 /// One line for people: on stdout, or on stderr where stdout is for a program.
@@ -42,14 +40,23 @@ pub(crate) fn absent(absent: &AbsentValue) -> String {
 }
 
 /// What the run is going to do, to the host too.
-pub(crate) fn plan(arguments: &TuneArguments, run: &RunFolder, begun: &Begun, hello: &Hello, space: &Space) {
+///
+/// # Errors
+/// A stop when the object of `--dry-run --json` cannot be written.
+pub(crate) fn plan(
+    arguments: &TuneArguments,
+    run: &RunFolder,
+    begun: &Begun,
+    hello: &Hello,
+    space: &Space,
+) -> Result<(), Stop> {
     let say = |line: &str| say(arguments.json, line);
     let simulated = !begun.options.simulate.is_empty();
     let machine =
         hello.fingerprint.as_ref().map_or_else(String::new, |here| format!(" on machine {}", here.machine.id()));
     say(&format!("plan for run {}: {}{machine}, seed {}", run.name, hello.name, begun.seed));
     begun.plan.lines().iter().for_each(|line| say(&format!("  {line}")));
-    let axes: Vec<&str> = space.axes().iter().map(|axis| axis.name.as_str()).collect();
+    let axes: Vec<&str> = space.axes().iter().filter(|axis| space.open(axis)).map(|axis| axis.name.as_str()).collect();
     let count = space.points().map(|count| format!("{count:.0} points at most, ")).unwrap_or_default();
     say(&format!("  space       {count}axes {}", axes.join(", ")));
     hello.absent.iter().for_each(|value| say(&format!("  left out    {}", absent(value))));
@@ -67,10 +74,37 @@ pub(crate) fn plan(arguments: &TuneArguments, run: &RunFolder, begun: &Begun, he
         }
         say("              changes no kernel setting");
     }
-    say(&format!("  writes      below {root}: .rtt/runs/{}, profiles/, reports/out/", run.name));
-    if arguments.dry_run {
-        say("dry run: nothing was measured");
+    say(&format!("  writes      below {root}: .rtt/runs/{}, .rtt/keys/, profiles/, reports/out/", run.name));
+    if !arguments.dry_run {
+        return Ok(());
     }
+    let read =
+        if simulated { "" } else { "; the limits of this host were read, which keeps its CPUs busy for a second" };
+    say(&format!("dry run: no trial was run{read}"));
+    planned(arguments, begun, 0)
+}
+
+/// The object of `--dry-run --json`; `known` trials are in the log.
+fn planned(arguments: &TuneArguments, begun: &Begun, known: usize) -> Result<(), Stop> {
+    if !arguments.json {
+        return Ok(());
+    }
+    let Begun { seed, plan, incumbent, incumbent_origin, notes, .. } = begun;
+    let planned = Planned { version: VERSION, dry_run: true, seed, plan, incumbent, incumbent_origin, notes, known };
+    print(&serde_json::to_string(&planned).expect("it is JSON"))
+}
+
+/// What a run that is taken up again has done and is going to do.
+///
+/// # Errors
+/// As [`plan`].
+pub(crate) fn resumable(arguments: &TuneArguments, run: &RunFolder, begun: &Begun, known: usize) -> Result<(), Stop> {
+    let say = |line: &str| say(arguments.json, line);
+    say(&format!("run {}, seed {}: {known} trials are in its log and will not be run again", run.name, begun.seed));
+    begun.plan.lines().iter().for_each(|line| say(&format!("  {line}")));
+    say(&format!("  incumbent   {}: {}", begun.incumbent_origin, words(&begun.incumbent)));
+    say("dry run: nothing was run");
+    planned(arguments, begun, known)
 }
 
 fn interval(interval: Interval, nanos: bool) -> String {
@@ -104,7 +138,7 @@ pub(crate) fn end(arguments: &TuneArguments, ending: &Ending<'_>) -> Result<(), 
     let out = |line: String| say(false, &line);
     let nanos = fit.unit == "ns";
     out(format!("\n{}", fit.sentence));
-    if let Some([incumbent, tuned]) = ending.arms {
+    if let Some(ArmsP99 { incumbent, tuned }) = fit.p99 {
         let source =
             if fit.confirmation.is_some() { "95 % interval over pairs" } else { "95 % interval over placebo runs" };
         out(format!("  incumbent   p99 {}, {source}", interval(incumbent, nanos)));
@@ -116,7 +150,7 @@ pub(crate) fn end(arguments: &TuneArguments, ending: &Ending<'_>) -> Result<(), 
         let percent = |ratio: f64| 100.0 * (ratio - 1.0);
         let ratio = confirmation.ratio;
         let (estimate, low, high) = (percent(ratio.estimate), percent(ratio.low), percent(ratio.high));
-        out(format!("  difference  {estimate:+.1} % ({low:+.1} to {high:+.1}) in {} pairs", confirmation.pairs.len()));
+        out(format!("  difference  {estimate:+.1} % ({low:+.1} to {high:+.1}) in {} pairs", confirmation.valid()));
     }
     if let Some(best) = fit.recommended {
         out(format!("  found       {}", words(&fit.points[best].point)));
@@ -157,8 +191,8 @@ fn json(arguments: &TuneArguments, ending: &Ending<'_>) -> String {
         report: ending.report.as_deref(),
         log: ending.fit.trial_log.map(|_| ending.run.log()),
         trials: ending.trials,
-        pairs: ending.pairs,
-        p99_ns: ending.arms.map(|[incumbent, tuned]| P99 { incumbent, tuned }),
+        pairs: ending.fit.confirmation.as_ref().map_or(0, Confirmation::valid),
+        p99_ns: ending.fit.p99,
         run: &ending.run.name,
         fit: ending.run.fit(),
         sentence: &ending.fit.sentence,

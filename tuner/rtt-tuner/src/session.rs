@@ -177,7 +177,8 @@ impl<'a> Session<'a> {
         let mut began = Instant::now();
         let mut seen = |run: &Run| {
             let mut clock = self.clock.borrow_mut();
-            if !clock.known.contains(&run.id) {
+            let live = !clock.known.contains(&run.id);
+            if live {
                 clock.live += began.elapsed(); // What the log answers is in `before`.
             }
             began = Instant::now();
@@ -185,7 +186,7 @@ impl<'a> Session<'a> {
             if run.answer.p99.is_none() {
                 *self.lost.borrow_mut().entry(cause(run)).or_default() += 1;
             }
-            self.progress.borrow_mut().trial();
+            self.progress.borrow_mut().trial(live.then_some(clock.live), clock.before + clock.live);
         };
         measure(&mut self.problem.borrow_mut(), &mut seen)
     }

@@ -154,6 +154,13 @@ impl Space {
         self.axes[index] = axis;
     }
 
+    /// Whether `axis` means anything in this space: its condition can still be met.
+    pub(crate) fn open(&self, axis: &Axis) -> bool {
+        let Some(when) = &axis.when else { return true };
+        let other = self.axes.iter().find(|other| other.name == when.axis);
+        other.is_none_or(|other| other.values.iter().any(|value| when.values.contains(value)))
+    }
+
     /// Which axes are categories.
     pub(crate) fn classes(&self) -> Vec<bool> {
         self.full.iter().map(|axis| axis.kind == Kind::Category).collect()

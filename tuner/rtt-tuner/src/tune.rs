@@ -14,13 +14,14 @@ use crate::output::{Begun, Options, Plan};
 use crate::plan::Wishes;
 use crate::problem::Problem;
 use crate::progress::Progress;
-use crate::publish;
+use crate::publish::{self, Published};
 use crate::run_folder::RunFolder;
 use crate::screen::{self, Ending};
 use crate::session::Session;
 use crate::solver::{ModelSearch, Random, search};
 use crate::space::Space;
 use rtt_measure::{Arm, Hello, Origin, Outcome};
+use rtt_seal::{Digest, SigningKey};
 use rtt_units::Nanos;
 use std::collections::BTreeSet;
 use std::fs;
@@ -173,6 +174,18 @@ struct Ready {
     problem: Problem,
     space: Space,
     known: BTreeSet<String>,
+    /// Absent where nothing will be signed: no machine, or no log that could stand behind a profile.
+    key: Option<SigningKey>,
+}
+
+/// The key that will sign, before anything is measured.
+fn signing_key(arguments: &TuneArguments, hello: &Hello, options: &Options) -> Result<Option<SigningKey>, Stop> {
+    if hello.fingerprint.is_none() || !options.keeps_log() {
+        return Ok(None);
+    }
+    let (key, said) = publish::signing_key(&arguments.root)?;
+    said.iter().for_each(|line| screen::say(arguments.json, line));
+    Ok(Some(key))
 }
 
 /// Removes the folder of a run that never began, and the folders above it that hold nothing else.
@@ -203,11 +216,17 @@ fn begin(arguments: &TuneArguments) -> Result<Option<Ready>, Stop> {
                 begun.options.simulate.join(" ")
             )));
         }
+        let known = run.known()?;
+        if arguments.dry_run {
+            // The lab is not started: it would cut a torn tail of the log.
+            screen::resumable(arguments, &run, &begun, known.len())?;
+            return Ok(None);
+        }
         let problem = Problem::start(problem_command(arguments, &begun.options, &run.log())?)?;
         let space = space_of(problem.hello(), &begun.options)?;
-        let known = run.known()?;
+        let key = signing_key(arguments, problem.hello(), &begun.options)?;
         screen::say(arguments.json, &format!("resuming {}: {} trials are in its log", run.name, known.len()));
-        return Ok(Some(Ready { run, begun, problem, space, known }));
+        return Ok(Some(Ready { run, begun, problem, space, known, key }));
     }
     let seed = arguments.seed.unwrap_or_else(fresh_seed);
     // Without a program there is nothing to make a folder for.
@@ -221,14 +240,15 @@ fn begin(arguments: &TuneArguments) -> Result<Option<Ready>, Stop> {
         .map_err(|reason| Stop::new(Exit::Unexpected, reason))?;
     let Incumbent { point, origin, notes } = found;
     let begun = RunFolder::description(given, seed, plan, (point, origin), notes);
-    screen::plan(arguments, &run, &begun, problem.hello(), &space);
+    screen::plan(arguments, &run, &begun, problem.hello(), &space)?;
     if arguments.dry_run {
         drop(problem); // It writes to the folder until it ends.
         return Ok(None);
     }
+    let key = signing_key(arguments, problem.hello(), &begun.options)?;
     run.begin(&begun)?;
     scaffold.0 = None;
-    Ok(Some(Ready { run, begun, problem, space, known: BTreeSet::new() }))
+    Ok(Some(Ready { run, begun, problem, space, known: BTreeSet::new(), key }))
 }
 
 /// Incumbent, default, search, presets, random search.
@@ -303,7 +323,7 @@ fn confirmation(session: &Session<'_>, searched: &Searched, begun: &Begun) -> Re
 
 /// Measures, concludes, publishes.
 fn finish(arguments: &TuneArguments, ready: Ready) -> Result<Exit, Stop> {
-    let Ready { run, begun, problem, space, known } = ready;
+    let Ready { run, begun, problem, space, known, key } = ready;
     let seed: u64 =
         begun.seed.parse().map_err(|_| Stop::new(Exit::Unexpected, format!("{}: its seed is no number", run.name)))?;
     let hello = problem.hello().clone();
@@ -315,44 +335,49 @@ fn finish(arguments: &TuneArguments, ready: Ready) -> Result<Exit, Stop> {
     let expected = (points as u64 + 2 * u64::from(plan.pairs_max)) * course.conditions.len() as u64;
     let mut problem = problem;
     problem.begin(seed)?;
-    let mut session = Session::new(&space, course, problem, known, Progress::new(expected, nanos));
+    let mut session = Session::new(
+        &space,
+        course,
+        problem,
+        known,
+        Progress::new(expected, nanos, Duration::from_millis(plan.budget_ms)),
+    );
     let mut notes = explore(&mut session, &begun, &hello, seed)?;
     let searched = conclude::look(&session, nanos);
     let confirmed = confirmation(&session, &searched, &begun)?;
     session.close();
     notes.extend(hello.absent.iter().map(|absent| format!("not in the space: {}", screen::absent(absent))));
     notes.extend(session.lost_words());
-    if confirmed.is_none() {
-        notes.push("no pairs were run; p99 of the incumbent is that of its placebo runs".into());
+    if confirmed.as_ref().is_none_or(|confirmed| confirmed.record.is_none()) {
+        notes.push("no two pairs gave a result; p99 of the incumbent is that of its placebo runs".into());
     }
-    let pairs = confirmed.as_ref().map_or(0, |confirmed| confirmed.pairs);
-    let placebo: Vec<f64> = searched.placebo.iter().filter_map(|found| found.log_objective).map(f64::exp).collect();
     let solver = "Latin hypercube, then a Gaussian process (Matern 5/2, expected improvement)";
     let mut fit = conclude::fit(&run.name, &begun, &hello, &session, searched, confirmed, notes, solver);
     let trials = session.trials();
     drop(session); // The problem ends, and with it its hold on the host, before anything is drawn.
     fit.trial_log = run.log_digest()?;
-    let arms = conclude::arms(&fit, &placebo, seed);
-    let digest = publish::write_fit(&run, &fit)?;
+    let bytes = serde_json::to_vec(&fit).expect("a fit is JSON");
     let mut said = Vec::new();
-    let profile = match arms {
-        Some(arms) => {
-            let published = publish::Published { fit: &fit, hello: &hello, arms, objective: plan.objective() };
-            publish::publish_profile(&arguments.root, &published, digest, now_unix_s())?
+    let profile = match (&key, &hello.fingerprint, fit.trial_log, fit.p99) {
+        (Some(key), Some(here), Some(trial_log), Some(p99)) => {
+            let (fit_digest, objective) = (Digest::of(&bytes), plan.objective());
+            let published = Published { fit: &fit, hello: &hello, here, key, p99, trial_log, fit_digest, objective };
+            Some(publish::publish_profile(&arguments.root, &published, now_unix_s())?)
         }
-        None => {
-            said.push("no profile was signed: p99 of the incumbent is not known".to_owned());
+        (Some(_), .., None) => {
+            said.push(
+                "no profile was signed: the incumbent gave fewer than two results, so its p99 has no interval"
+                    .to_owned(),
+            );
             None
         }
+        _ => None,
     };
-    let profile = profile.map(|(path, text)| {
-        said.extend(text);
-        path
-    });
+    run.finish(&bytes)?; // Last: until then the run can be resumed, and its profile signed again.
     let report = arguments.report.as_deref().and_then(|program| {
         publish::draw_report(program, &arguments.root, &run).map_err(|reason| said.push(reason)).ok()
     });
-    let ending = Ending { run: &run, fit: &fit, arms, profile, report, said, trials, pairs };
+    let ending = Ending { run: &run, fit: &fit, profile, report, said, trials };
     screen::end(arguments, &ending)?;
     Ok(if fit.outcome == Outcome::Undecided { Exit::Undecided } else { Exit::Ok })
 }
@@ -368,7 +393,11 @@ pub(crate) fn tune(arguments: &TuneArguments) -> Result<Exit, Stop> {
     } else {
         format!("this problem keeps no log; begin again with `tune --seed {}`", ready.begun.seed)
     };
+    let fit = ready.run.fit();
     finish(arguments, ready).map_err(|stop| {
+        if fit.exists() {
+            return stop; // The run is finished; what failed is the telling of it.
+        }
         let what = if stop.exit == Exit::Interrupted { "interrupted" } else { &stop.message };
         Stop::new(stop.exit, format!("{what}\n{hint}"))
     })

@@ -126,7 +126,9 @@ pub fn heatmap(search: &Search, space: &[Axis], unit: &str) -> Result<Chart, Abs
         if search.is_recommended(point) {
             pick = Some((row, column));
         }
-        let Some(objective) = point.objective.filter(|o| o.is_finite() && *o > 0.0) else { continue };
+        // The best of a cell is one that could be picked.
+        let result = point.objective.filter(|o| point.feasible && o.is_finite() && *o > 0.0);
+        let Some(objective) = result else { continue };
         let cell = &mut seen[row][column];
         cell.best = if cell.count == 0 { objective } else { cell.best.min(objective) };
         cell.count += 1;

@@ -2,7 +2,7 @@
 
 use hdrhistogram::Histogram;
 use rtt_measure::{
-    AbsentValue, Arm, ArmRow, Axis, CapacityRecord, Confirmation, CounterReading, EndpointRef, Fit, FitPoint,
+    AbsentValue, Arm, ArmRow, ArmsP99, Axis, CapacityRecord, Confirmation, CounterReading, EndpointRef, Fit, FitPoint,
     Interference, Interval, Kind, KnobEffect, Limits, LogWriter, Named, Origin, Outcome, PairLatency, PairRow, Point,
     Record, RegimeEffect, RegimeProbe, RunRecord, Scale, ScenarioRef, StrikeProof, TrialRecord, Value, Verdict, When,
     encode_histogram, knobs_of, point_of, quantiles,
@@ -405,6 +405,8 @@ impl Maker {
                 RegimeEffect { regime: self.name("far, about 233 ns"), runs: 10, ratio: effect },
                 RegimeEffect { regime: "mixed".into(), runs: 3, ratio: effect * 1.1 },
             ],
+            broke: [0, 1],
+            crashed: [0, 0],
         }
     }
 
@@ -460,6 +462,7 @@ impl Maker {
             lowest: Some(LOWEST),
             why: self.name("Point 20 was seen 18 % lower, but its neighbours were not: the model takes most of that for noise, and its interval covers the pick's level."),
             effects,
+            p99: Some(ArmsP99 { incumbent: confirmation.objective_incumbent, tuned: confirmation.objective_tuned }),
             confirmation: Some(confirmation),
             outcome,
             sentence: self.name(sentence),
@@ -519,6 +522,7 @@ pub fn bare_fit(run: &str, outcome: Outcome) -> Fit {
         lowest: None,
         why: String::new(),
         effects: Vec::new(),
+        p99: None,
         confirmation: None,
         outcome,
         sentence: String::new(),

@@ -69,9 +69,9 @@ fn a_better_run_has_every_chart_with_its_words_and_its_table() {
 fn each_outcome_has_its_word() {
     check(
         Recipe { outcome: Some(Outcome::NoBetter), ..BETTER },
-        &[">No better<", "the recommended knobs are no better", ">Recommended<"],
+        &[">No better<", "nothing better was found", ">Recommended<"],
     );
-    check(Recipe { outcome: Some(Outcome::Undecided), ..BETTER }, &[">Undecided<", "the pairs could not decide"]);
+    check(Recipe { outcome: Some(Outcome::Undecided), ..BETTER }, &[">Undecided<", "whether there is better is undecided"]);
     check(Recipe { outcome: None, ..BETTER }, &[">Interrupted<", "There is no fit.json", "--resume run-7"]);
 }
 

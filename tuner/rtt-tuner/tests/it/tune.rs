@@ -216,6 +216,75 @@ fn an_interrupted_run_says_how_to_go_on_and_goes_on() {
     assert_eq!(comparable(fit_of(&object)), comparable(fit_of(&expected)));
 }
 
+/// Nothing is measured, written or signed by a dry run, of a new run or of one that is taken up again.
+#[test]
+fn a_dry_run_is_dry_in_every_form() {
+    let root = tempfile::tempdir().expect("a folder");
+    let words = ["--quick", "--seed", "4", "--lab", surface(), "--endpoint", "x"];
+    let (_, object, _) = run(root.path(), &words);
+    let fit = PathBuf::from(object["fit"].as_str().expect("a path"));
+    fs::remove_file(&fit).expect("unfinished");
+    let profile = PathBuf::from(object["profile"].as_str().expect("a profile"));
+    fs::remove_file(&profile).expect("removed");
+    let log = fs::read(fit.with_file_name("trials.jsonl")).expect("the log");
+    let torn = &log[..log.len() - 700];
+    fs::write(fit.with_file_name("trials.jsonl"), torn).expect("written");
+    let (code, object, err) = run(root.path(), &["--resume", "--dry-run", "--lab", surface(), "--endpoint", "x"]);
+    assert!(code == 0 && object["dry_run"] == true && object["known"].as_u64() > Some(10), "{object} {err}");
+    assert!(err.contains("trials are in its log") && err.contains("dry run: nothing was run"), "{err}");
+    assert!(!fit.exists() && !profile.exists());
+    assert_eq!(fs::read(fit.with_file_name("trials.jsonl")).expect("the log"), torn, "not even the torn tail was cut");
+    let (code, object, _) = run(root.path(), &[&["--dry-run"][..], &words].concat());
+    assert_eq!((code, &object["version"], &object["plan"]["pairs_max"]), (0, &1.into(), &20.into()));
+}
+
+/// A run that could not be signed is refused before it costs any time.
+#[test]
+fn a_refused_key_is_told_before_anything_is_measured() {
+    use std::os::unix::fs::PermissionsExt;
+    let root = tempfile::tempdir().expect("a folder");
+    let words = ["--quick", "--seed", "7", "--lab", surface(), "--endpoint", "x"];
+    let (code, ..) = run(root.path(), &words);
+    assert_eq!(code, 0);
+    let key = root.path().join(".rtt/keys/profile.key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).expect("changed");
+    let runs = || fs::read_dir(root.path().join(".rtt/runs")).expect("runs").count();
+    let folder = root.path().to_str().expect("UTF-8");
+    let line = [&["tune", "--root", folder], &words[..]].concat();
+    let (code, _, err) = said(tuner(&line).output().expect("it runs"));
+    assert!(code == 16 && err.contains("profile.key") && err.contains("nothing was run"), "{code}: {err}");
+    assert_eq!(runs(), 1, "the refused run left no folder");
+}
+
+/// One crash of the recommended knobs outweighs any p99, and is said.
+#[test]
+fn a_crash_in_the_confirmation_is_never_better() {
+    let root = tempfile::tempdir().expect("a folder");
+    let crash = "sed -u '/\"id\":\"c002-candidate/s/\"settled\"/\"crashed\"/'";
+    let lab = script(root.path(), "crashing.sh", &format!("{} \"$@\" | {crash}", surface()));
+    let words = ["--quick", "--seed", "7", "--endpoint", "x", "--lab", lab.to_str().expect("UTF-8")];
+    let (code, object, err) = run(root.path(), &words);
+    assert_eq!((code, &object["outcome"]), (0, &"no_better".into()), "{err}");
+    assert!(object["sentence"].as_str().is_some_and(|text| text.contains("crashed in 1 of")), "{object}");
+    let fit = fit_of(&object);
+    let confirmation = fit.confirmation.expect("pairs");
+    assert_eq!((confirmation.crashed, confirmation.broke), ([1, 0], [0, 0]));
+    assert_eq!(object["pairs"], confirmation.valid(), "void pairs are not counted");
+    assert_eq!(confirmation.valid() + 1, confirmation.pairs.len());
+}
+
+#[test]
+fn pairs_without_a_result_are_told_as_what_they_are() {
+    let root = tempfile::tempdir().expect("a folder");
+    let lose = "sed -u '/\"id\":\"c[0-9]*-/s/\"settled\"/\"void\"/'";
+    let lab = script(root.path(), "losing.sh", &format!("{} \"$@\" | {lose}", surface()));
+    let words = ["--quick", "--seed", "7", "--endpoint", "x", "--lab", lab.to_str().expect("UTF-8")];
+    let (code, object, err) = run(root.path(), &words);
+    assert_eq!((code, &object["outcome"], &object["pairs"]), (12, &"undecided".into(), &0.into()), "{err}");
+    assert!(object["sentence"].as_str().is_some_and(|text| text.contains("fewer than two of 20 pairs")), "{object}");
+    assert_eq!(profile(root.path(), &object).pairs, 0);
+}
+
 #[test]
 fn a_program_without_a_log_is_not_said_to_be_resumable() {
     let root = tempfile::tempdir().expect("a folder");
