@@ -71,7 +71,10 @@ fn each_outcome_has_its_word() {
         Recipe { outcome: Some(Outcome::NoBetter), ..BETTER },
         &[">No better<", "nothing better was found", ">Recommended<"],
     );
-    check(Recipe { outcome: Some(Outcome::Undecided), ..BETTER }, &[">Undecided<", "whether there is better is undecided"]);
+    check(
+        Recipe { outcome: Some(Outcome::Undecided), ..BETTER },
+        &[">Undecided<", "whether there is better is undecided"],
+    );
     check(Recipe { outcome: None, ..BETTER }, &[">Interrupted<", "There is no fit.json", "--resume run-7"]);
 }
 

@@ -125,7 +125,7 @@ fn a_dry_run_tells_the_plan_and_leaves_nothing() {
     let words = ["tune", "--dry-run", "--lab", surface(), "--endpoint", "x", "--root"];
     let (code, out, err) = said(tuner(&words).arg(root.path()).output().expect("it runs"));
     assert_eq!(code, 0, "{err}");
-    for part in ["objective", "of measuring", "effects", "writes", "dry run: nothing was measured"] {
+    for part in ["objective", "of measuring", "effects", "writes", "dry run: no trial was run"] {
         assert!(out.contains(part), "{part}: {out}");
     }
     assert_eq!(fs::read_dir(root.path()).expect("a folder").count(), 0, "nothing is left");
@@ -296,8 +296,13 @@ fn a_program_without_a_log_is_not_said_to_be_resumable() {
     let words = ["tune", "--quick", "--seed", "5", "--root", folder, "--simulate", program];
     let (code, out, err) = said(tuner(&words).output().expect("it runs"));
     assert!(code == 130 && err.contains("keeps no log; begin again with `tune --seed 5`"), "{code}: {out}{err}");
-    let (code, _, err) = said(tuner(&["tune", "--resume", "--root", folder]).output().expect("it runs"));
+    let runs = fs::read_dir(root.path().join(".rtt/runs")).expect("runs").map(|run| run.expect("a run").path());
+    let left = runs.filter(|run| !run.join("fit.json").exists()).collect::<Vec<_>>();
+    let name = left[0].file_name().and_then(|name| name.to_str()).expect("UTF-8");
+    let (code, _, err) = said(tuner(&["tune", "--root", folder, "--resume", name]).output().expect("it runs"));
     assert!(code == 2 && err.contains("its problem keeps no log") && err.contains("--seed 5"), "{code}: {err}");
+    let (code, _, err) = said(tuner(&["tune", "--root", folder, "--resume"]).output().expect("it runs"));
+    assert!(code == 2 && err.contains("no unfinished run"), "it does not stand in the way of others: {err}");
 }
 
 /// A closed pipe, as `| head` leaves it, costs words and never a result.
