@@ -185,10 +185,11 @@ pub struct TrialRecord {
     pub verdict: Verdict,
     /// Why it is no result.
     pub reason: Option<String>,
-    /// Latencies from the intended send time, after warm-up.
+    /// Latencies from the intended send time, the generator's own lag taken out, after warm-up.
     pub quantiles: Option<Quantiles>,
-    /// 99th percentile with the generator's own lag taken out, nanoseconds.
-    pub lag_free_p99_ns: Option<u64>,
+    /// 99th percentile with that lag in it, nanoseconds; absent in a closed loop. Where the two are too far apart the
+    /// run is void.
+    pub with_lag_p99_ns: Option<u64>,
     /// Whole histogram of the latencies in `quantiles`: HdrHistogram V2-deflate, base64.
     pub histogram: Option<String>,
     /// Median of each twentieth of the run in nanoseconds, 0 where it has no sample: what the steady state was found in.

@@ -38,7 +38,7 @@ pub use placement::{PlaceError, Placement, pin_name};
 pub use preflight::{HeldError, Holder, MEASURING_LOCK_PLACE, MeasuringLock};
 pub use pressure::{Interference, InterferenceError};
 pub use probe::{ProbeError, ProbeReading, Prober, one_line_probe};
-pub use process_cost::{ProcessCost, ProcessCostError};
+pub use process_cost::{CpuClock, ProcessCost, ProcessCostError};
 pub use spawn::{Child, ControlError, Ended, Spawn, SpawnError, fd_argument, spawn};
 pub use sys::SysTopology;
 pub use topology::{Cache, CacheKind, Cpu, Node, Topology, TopologyError, TopologySource, topology};

@@ -14,6 +14,8 @@ pub struct ProcessCost {
     pub resident: Bytes,
     /// Most memory ever resident.
     pub resident_peak: Bytes,
+    /// Memory resident now that is this process' alone: no map of a file or of shared memory, rings among them.
+    pub anonymous: Bytes,
 }
 
 /// Why the totals cannot be read.
@@ -46,26 +48,55 @@ impl ProcessCost {
         let cpu = cpu_time(pid).map_err(|source| ProcessCostError::Clock { pid, source })?;
         let path = PathBuf::from(format!("/proc/{pid}/status"));
         let status = text(&path).unwrap_or_default();
-        let (resident, peak) = (kib_after(&status, "VmRSS:"), kib_after(&status, "VmHWM:"));
-        let (Some(resident), Some(resident_peak)) = (resident, peak) else {
-            return Err(ProcessCostError::Status { pid, path });
-        };
-        Ok(ProcessCost { cpu, resident, resident_peak })
+        let kib = |name| kib_after(&status, name);
+        match (kib("VmRSS:"), kib("VmHWM:"), kib("RssAnon:")) {
+            (Some(resident), Some(resident_peak), Some(anonymous)) => {
+                Ok(ProcessCost { cpu, resident, resident_peak, anonymous })
+            }
+            _ => Err(ProcessCostError::Status { pid, path }),
+        }
     }
 }
 
-/// CPU time of process `pid` to the scheduler's precision, which `/proc/PID/stat` rounds to 10 ms.
-fn cpu_time(pid: u32) -> io::Result<Nanos> {
-    let pid = libc::pid_t::try_from(pid).map_err(io::Error::other)?;
-    let mut clock = MaybeUninit::<libc::clockid_t>::uninit();
-    // SAFETY: `clock` is valid for a write of a clock id.
-    let error = unsafe { libc::clock_getcpuclockid(pid, clock.as_mut_ptr()) };
-    if error != 0 {
-        return Err(io::Error::from_raw_os_error(error)); // This call returns its error instead of setting errno.
+/// The clock of a process' CPU time, to the scheduler's precision, which `/proc/PID/stat` rounds to 10 ms. Reading it is
+/// one system call.
+#[derive(Clone, Copy, Debug)]
+pub struct CpuClock(libc::clockid_t);
+
+impl CpuClock {
+    /// The clock of process `pid`.
+    ///
+    /// # Errors
+    /// What the kernel says: there is no such process.
+    pub fn of(pid: u32) -> io::Result<CpuClock> {
+        let pid = libc::pid_t::try_from(pid).map_err(io::Error::other)?;
+        let mut clock = MaybeUninit::<libc::clockid_t>::uninit();
+        // SAFETY: `clock` is valid for a write of a clock id.
+        let error = unsafe { libc::clock_getcpuclockid(pid, clock.as_mut_ptr()) };
+        if error != 0 {
+            return Err(io::Error::from_raw_os_error(error)); // This call returns its error instead of setting errno.
+        }
+        // SAFETY: the call answered 0, so `clock` is written.
+        Ok(CpuClock(unsafe { clock.assume_init() }))
     }
+
+    /// CPU time of all threads of the process until now, those that ended included.
+    ///
+    /// # Errors
+    /// What the kernel says: the process was waited for.
+    pub fn read(self) -> io::Result<Nanos> {
+        read_clock(self.0)
+    }
+}
+
+fn cpu_time(pid: u32) -> io::Result<Nanos> {
+    CpuClock::of(pid)?.read()
+}
+
+fn read_clock(clock: libc::clockid_t) -> io::Result<Nanos> {
     let mut time = MaybeUninit::<libc::timespec>::uninit();
-    // SAFETY: the call above answered 0, so `clock` is written; `time` is valid for a write.
-    let result = unsafe { libc::clock_gettime(clock.assume_init(), time.as_mut_ptr()) };
+    // SAFETY: `time` is valid for a write.
+    let result = unsafe { libc::clock_gettime(clock, time.as_mut_ptr()) };
     if result != 0 {
         return Err(io::Error::last_os_error());
     }

@@ -93,7 +93,12 @@ fn look(consumers: &mut [Consumer], time: Nanos, deadline: Option<Nanos>) -> Res
         ended += usize::from(consumer.has_ended(time)?);
     }
     if ended == consumers.len() {
-        return if any_ready(consumers)? { Ok(Some(WaitOutcome::Ready)) } else { Err(WaitError::Closed) };
+        if any_ready(consumers)? {
+            return Ok(Some(WaitOutcome::Ready));
+        }
+        // One that died has closed nothing: an end is in peace only where all closed.
+        let closed = consumers.iter().all(Consumer::peer_closed);
+        return Err(if closed { WaitError::Closed } else { WaitError::PeerGone });
     }
     if deadline.is_some_and(|deadline| time >= deadline) {
         return Ok(Some(if any_ready(consumers)? { WaitOutcome::Ready } else { WaitOutcome::TimedOut }));

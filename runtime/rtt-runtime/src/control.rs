@@ -169,6 +169,11 @@ pub enum LineError {
     /// The other side is gone.
     #[error("control socket: the other side closed it")]
     Closed,
+    /// The other side did not wait for an answer that carries descriptors.
+    #[error(
+        "control socket: another line came before the descriptors that were asked for had gone; ask again after them"
+    )]
+    Ahead,
     /// What came is no line of this protocol.
     #[error("control socket: not a line of this protocol: {0}")]
     Malformed(#[from] serde_json::Error),
@@ -186,11 +191,12 @@ impl Lines {
         Lines { reader: BufReader::new(socket) }
     }
 
-    /// The socket, for descriptors. Nothing of theirs can have been read ahead: who waits for descriptors has had the
-    /// answer before, and who sends them is asked first.
-    pub fn socket(&self) -> &UnixStream {
-        assert!(self.reader.buffer().is_empty(), "descriptors are asked for between lines");
-        self.reader.get_ref()
+    /// The socket, for descriptors, which come and go between lines.
+    ///
+    /// # Errors
+    /// [`LineError::Ahead`] when the other side sent more before it had its answer: descriptors would be lost in it.
+    pub fn socket(&self) -> Result<&UnixStream, LineError> {
+        if self.reader.buffer().is_empty() { Ok(self.reader.get_ref()) } else { Err(LineError::Ahead) }
     }
 
     /// Writes one line.

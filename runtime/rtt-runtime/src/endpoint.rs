@@ -49,6 +49,16 @@ struct Configured {
     thread: JoinHandle<(LoopReport, Vec<Counter>)>,
 }
 
+impl Configured {
+    /// Ends the loop of a client that went away without its report: nobody would ever close its rings.
+    fn abandon(self) {
+        let Configured { segments, reply_segments, start, thread } = self;
+        drop(start);
+        segments.iter().chain(&reply_segments).for_each(Segment::revoke);
+        let _ = thread.join(); // Its report is for nobody, and so is its panic.
+    }
+}
+
 impl Endpoint {
     /// Serves one client until it closes the socket.
     ///
@@ -56,9 +66,17 @@ impl Endpoint {
     /// [`EndpointError`] when the socket fails or the client speaks something else; what the client asks wrongly is
     /// answered to it and is no error here.
     pub fn serve(&self, socket: UnixStream) -> Result<(), EndpointError> {
+        let mut configured = None;
+        let served = self.converse(socket, &mut configured);
+        if let Some(left) = configured {
+            left.abandon();
+        }
+        served
+    }
+
+    fn converse(&self, socket: UnixStream, configured: &mut Option<Configured>) -> Result<(), EndpointError> {
         let client = peer_pidfd(&socket);
         let mut lines = Lines::new(socket);
-        let mut configured: Option<Configured> = None;
         loop {
             let request = match lines.receive::<Request>() {
                 Ok(request) => request,
@@ -74,19 +92,19 @@ impl Endpoint {
                 Request::Configure(_) if configured.is_some() => Answer::Error("already configured".into()),
                 Request::Configure(wanted) => match self.configure(&wanted, client.as_ref()) {
                     Ok((ready, made)) => {
-                        configured = Some(made);
+                        *configured = Some(made);
                         Answer::Ready(ready)
                     }
                     Err(reason) => Answer::Error(reason),
                 },
                 Request::Attach { ring, side } => match attach(configured.as_ref(), ring, side) {
                     Ok(fds) => {
-                        fds.send(lines.socket())?;
+                        fds.send(lines.socket()?)?;
                         continue;
                     }
                     Err(reason) => Answer::Error(reason),
                 },
-                Request::Start { at_ns, length_ns } => match &configured {
+                Request::Start { at_ns, length_ns } => match configured {
                     Some(made) if made.start.send((Nanos(at_ns), Nanos(length_ns))).is_ok() => Answer::Started {},
                     Some(_) => Answer::Error("the loop was started before".into()),
                     None => Answer::Error("not configured".into()),
@@ -168,28 +186,25 @@ fn run_loop(
     made: &mpsc::Sender<Made>,
     started: &mpsc::Receiver<(Nanos, Nanos)>,
 ) -> (LoopReport, Vec<Counter>) {
-    let knobs = setup.knobs.clone();
     let nothing = || {
         let end = LoopEnd::Failed("the client went away before the start".into());
         (LoopReport::empty(end), Vec::new())
     };
-    let (ready, rings) = match prepare(setup) {
+    let (ready, segments, reply_segments, message_loop) = match prepare(setup) {
         Ok(prepared) => prepared,
         Err(reason) => {
             let _ = made.send(Err(reason)); // The control side waits for exactly this.
             return nothing();
         }
     };
-    let Rings { segments, reply_segments, consumers, replies } = rings;
     if made.send(Ok((ready, segments, reply_segments))).is_err() {
         return nothing();
     }
     let Ok((start, length)) = started.recv() else { return nothing() };
     // A nap of a batch window must not be stretched by the kernel's 50 us of slack; where it is refused, it is.
     let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
-    let message_loop = MessageLoop::new(consumers, replies, &knobs, start, length);
     let mut counters = Counters::open_thread();
-    let report = message_loop.run();
+    let report = message_loop.run(start, length);
     let readings = counters.read().into_iter().map(|reading| {
         let (value, absent) = match reading.value {
             Ok(value) => (Some(value), None),
@@ -200,8 +215,10 @@ fn run_loop(
     (report, readings.collect())
 }
 
-/// ENDPOINT-5: pins the thread, makes and attaches the rings, and reads back what came of it.
-fn prepare(setup: Setup) -> Result<(Ready, Rings), String> {
+type Prepared = (Ready, Vec<Segment>, Vec<Segment>, MessageLoop);
+
+/// ENDPOINT-5: pins the thread, makes and attaches the rings and the loop over them, and reads back what came of it.
+fn prepare(setup: Setup) -> Result<Prepared, String> {
     let pinned = pin_thread(&setup.cpus).map_err(|error| error.to_string())?;
     let capacity = RingCapacity::new(setup.knobs.ring_bytes).expect("checked knobs hold a ring's capacity");
     let pages = if setup.knobs.huge_pages { Pages::Huge } else { Pages::Small };
@@ -222,18 +239,25 @@ fn prepare(setup: Setup) -> Result<(Ready, Rings), String> {
             rings.reply_segments.push(back);
         }
     }
-    let page_bytes = rings.segments.first().map_or(0, |segment| segment.page_bytes().0);
-    let made = (rings.segments.len() + rings.reply_segments.len()) as u64;
-    let capacity = rings.consumers.first().map_or(0, |ring| ring.capacity().bytes().0);
-    let knobs = Knobs { ring_bytes: capacity, huge_pages: setup.knobs.huge_pages, ..setup.knobs };
+    let Rings { segments, reply_segments, consumers, replies } = rings;
+    let smallest_page = segments.iter().chain(&reply_segments).map(|segment| segment.page_bytes().0).min();
+    let page_bytes = smallest_page.unwrap_or(0);
+    let capacity = consumers.first().map_or(0, |ring| ring.capacity().bytes().0);
+    let message_loop = MessageLoop::new(consumers, replies, &setup.knobs);
+    let knobs = Knobs {
+        ring_bytes: capacity,
+        huge_pages: page_bytes > rustix::param::page_size() as u64,
+        pin: setup.knobs.pin, // What it came to is `cpus`.
+        ..message_loop.settings()
+    };
     let ready = Ready {
         knobs,
         cpus: pinned.to_string(),
         producer_cpus: setup.producer_cpus.to_string(),
         page_bytes,
-        ring_bytes_total: made * capacity,
+        ring_bytes_total: (segments.len() + reply_segments.len()) as u64 * capacity,
     };
-    Ok((ready, rings))
+    Ok((ready, segments, reply_segments, message_loop))
 }
 
 /// The loop's CPUs and the sender's: as the client says, else by the pin class on this host's topology.
@@ -380,7 +404,7 @@ impl Client {
 
     fn receive(&mut self, ring: u32, side: End) -> Result<RingFds, ClientError> {
         self.lines.send(&Request::Attach { ring, side })?;
-        Ok(RingFds::receive(self.lines.socket())?)
+        Ok(RingFds::receive(self.lines.socket()?)?)
     }
 
     /// Starts the loop for a run whose first message is due at `at` and whose last by `at + length`.

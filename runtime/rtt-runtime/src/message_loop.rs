@@ -1,8 +1,8 @@
 //! The message loop: reads batches from its rings, handles each message, gives the room back, replies where asked.
 //!
 //! `batch` bounds what is read from a ring before its room is given back and its replies are published. With a batch
-//! window, a loop that finds fewer than `batch` messages holds them for the window before it handles them, waiting in
-//! its own way: it spins, yields, or naps without asking to be woken.
+//! window, a loop that finds less than a batch (see `has_batch`) holds it for the window before it handles
+//! it, waiting in its own way: it spins and yields until there is a batch, or naps for all of it without asking to be woken.
 //!
 //! ENDPOINT-3  Every message that a sender published before it closed, or died, is handled once and in order.
 //! ENDPOINT-4  What a sender gets wrong (a broken ring, a short message) ends the loop or is counted; it never panics.
@@ -138,14 +138,8 @@ pub struct MessageLoop {
 }
 
 impl MessageLoop {
-    /// A loop over `consumers`, with `replies` of equal number or none, for a run that begins at `start`.
-    pub fn new(
-        consumers: Vec<Consumer>,
-        replies: Vec<Producer>,
-        knobs: &Knobs,
-        start: Nanos,
-        length: Nanos,
-    ) -> MessageLoop {
+    /// A loop over `consumers`, with `replies` of equal number or none.
+    pub fn new(consumers: Vec<Consumer>, replies: Vec<Producer>, knobs: &Knobs) -> MessageLoop {
         assert!(replies.is_empty() || replies.len() == consumers.len(), "a ring of replies for each ring, or none");
         MessageLoop {
             next_sequence: vec![0; consumers.len()],
@@ -155,15 +149,34 @@ impl MessageLoop {
             window: Nanos::from_micros(u64::from(knobs.window_us)),
             wait: wait_strategy(knobs),
             counts: LoopCounts::default(),
-            latencies: SlicedHistogram::new(start, length),
-            lag_free: SlicedHistogram::new(start, length),
+            latencies: SlicedHistogram::new(Nanos(0), Nanos(0)),
+            lag_free: SlicedHistogram::new(Nanos(0), Nanos(0)),
             last_handled: Nanos(0),
             buffer: Box::new([0; MESSAGE_MAX]),
         }
     }
 
-    /// Runs until every sender has closed or died, or one broke its ring.
-    pub fn run(mut self) -> LoopReport {
+    /// The knobs that it runs by, from its own fields; what is no matter of the loop is the default's.
+    pub fn settings(&self) -> Knobs {
+        let (wait, budget) = match self.wait {
+            WaitStrategy::Spin => (Wait::Spin, Nanos(0)),
+            WaitStrategy::Yield { budget } => (Wait::Yield, budget),
+            WaitStrategy::Futex { budget } => (Wait::Futex, budget),
+        };
+        let micros = |span: Nanos| (span.0 / 1_000) as u32;
+        Knobs {
+            batch: self.batch,
+            window_us: micros(self.window),
+            wait,
+            spin_us: micros(budget),
+            ..Knobs::default_for(Nanos(0))
+        }
+    }
+
+    /// Runs until every sender has closed or died, or one broke its ring; the first message is due at `start`, the last
+    /// by `length` after it.
+    pub fn run(mut self, start: Nanos, length: Nanos) -> LoopReport {
+        (self.latencies, self.lag_free) = (SlicedHistogram::new(start, length), SlicedHistogram::new(start, length));
         let (started, cpu_before) = (now(), thread_cpu());
         let end = self.turn();
         let cpu = thread_cpu().since(cpu_before);
@@ -223,13 +236,21 @@ impl MessageLoop {
         }
     }
 
+    /// Whether a ring holds as many bytes as a batch of 64-byte messages has, or is half full: a window must not keep a
+    /// sender from a full ring. Bytes, since the messages are counted only when they are read.
+    fn has_batch(&self) -> bool {
+        let batch = u64::from(self.batch) * rtt_ring::layout::record_bytes(64);
+        self.consumers.iter().any(|ring| ring.depth_bytes().0 >= batch.min(ring.capacity().bytes().0 / 2))
+    }
+
     /// Waits for a fuller batch, at most for the window.
     fn hold_for_window(&mut self) {
         if self.window.0 == 0 || self.batch == 1 {
             return;
         }
-        // The smallest message of all: more bytes than this cannot be fewer than `batch` messages' heads.
-        let enough = u64::from(self.batch) * rtt_ring::layout::record_bytes(64);
+        if self.has_batch() {
+            return;
+        }
         let until = now().saturating_add(self.window);
         self.counts.windows += 1;
         if let WaitStrategy::Futex { .. } = self.wait {
@@ -238,7 +259,7 @@ impl MessageLoop {
             self.counts.sleeps += 1;
             return;
         }
-        while now() < until && self.consumers.iter().all(|ring| ring.depth_bytes().0 < enough) {
+        while now() < until && !self.has_batch() {
             match self.wait {
                 WaitStrategy::Yield { .. } => {
                     rustix::thread::sched_yield();
@@ -291,7 +312,8 @@ impl MessageLoop {
         };
         self.latencies.record(stamp.intended, time.since(stamp.intended));
         self.lag_free.record(stamp.intended, time.since(stamp.excused));
-        self.counts.lost += stamp.sequence.saturating_sub(self.next_sequence[ring]);
+        let gap = stamp.sequence.saturating_sub(self.next_sequence[ring]);
+        self.counts.lost = self.counts.lost.saturating_add(gap);
         self.next_sequence[ring] = stamp.sequence.saturating_add(1);
         self.counts.handled += 1;
     }

@@ -1,21 +1,21 @@
 //! What a fault's own process does: `rtt-lab fault KIND`, one order a line on standard input, one proof a line back.
 //!
-//! An order is the length of the strike in nanoseconds. The process was started, placed and confined before the run,
+//! An order is the length of the strike in nanoseconds and, where one is to be near, a CPU. The process was started, placed and confined before the run,
 //! so that nothing but the strike happens in it; it dies with the lab.
 
 use crate::control::Proof;
 use rtt_ring::{Consumer, Pages, Producer, RingCapacity, RingConfig, Segment, now};
 use rtt_scenario::FaultKind;
-use rtt_units::Nanos;
+use rtt_units::{CpuSet, Nanos};
 use rustix::fs::{Advice, CWD, Mode, OFlags, fadvise, openat};
 use rustix::time::{ClockId, clock_gettime};
 use std::io::{BufRead, Read, Seek, Write};
 use std::path::Path;
 
-/// Memory that the pressure fault touches over and over, in bytes.
+/// Fresh memory that the pressure fault takes and gives back over and over, in bytes.
 const MEMORY_BYTES: usize = 64 << 20;
-/// File that the page-cache fault writes, drops and reads again, in bytes.
-const FILE_BYTES: usize = 16 << 20;
+/// File that the page-cache fault writes, drops and reads again, in bytes: small, so that a strike holds several rounds.
+const FILE_BYTES: usize = 1 << 20;
 /// Records of one burst between the neighbour's two ends.
 const BURST_RECORDS: u32 = 256;
 
@@ -29,7 +29,13 @@ pub fn serve(kind: FaultKind, folder: &Path) -> Result<(), String> {
     println!("ready");
     for order in std::io::stdin().lock().lines() {
         let order = order.map_err(|error| error.to_string())?;
-        let length: u64 = order.trim().parse().map_err(|_| format!("order `{order}`: expected nanoseconds"))?;
+        let expected = || format!("order `{order}`: expected nanoseconds and a CPU");
+        let (length, near) = order.split_once(' ').map_or((order.as_str(), None), |(length, cpu)| (length, Some(cpu)));
+        let length: u64 = length.parse().map_err(|_| expected())?;
+        if let (FaultKind::CpuHog, Some(cpu)) = (kind, near) {
+            let cpu: CpuSet = cpu.parse().map_err(|_| expected())?;
+            rtt_host::pin_thread(&cpu).map_err(|error| error.to_string())?;
+        }
         let (began, cpu) = (now(), cpu_time());
         let amount = strike.run(began.saturating_add(Nanos(length)))?;
         let proof = Proof {
@@ -47,7 +53,7 @@ pub fn serve(kind: FaultKind, folder: &Path) -> Result<(), String> {
 enum Strike {
     Hog,
     Neighbour(Box<(Producer, Consumer)>),
-    Memory(Vec<u8>),
+    Memory,
     PageCache { file: std::fs::File, block: Vec<u8> },
 }
 
@@ -65,13 +71,13 @@ impl Strike {
                 let producer = producer.map_err(|error| error.to_string())?;
                 Ok(Strike::Neighbour(Box::new((producer, consumer.map_err(|error| error.to_string())?))))
             }
-            FaultKind::MemoryPressure => Ok(Strike::Memory(vec![1; MEMORY_BYTES])),
+            FaultKind::MemoryPressure => Ok(Strike::Memory),
             FaultKind::PageCachePressure => {
                 // A file without a name: nothing is left behind, however this process ends.
                 let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
                 let file = openat(CWD, folder, flags, Mode::from_raw_mode(0o600));
                 let file = file.map_err(|error| format!("a nameless file in {}: {error}", folder.display()))?;
-                Ok(Strike::PageCache { file: file.into(), block: vec![7; FILE_BYTES / 16] })
+                Ok(Strike::PageCache { file: file.into(), block: vec![7; FILE_BYTES] })
             }
             FaultKind::ConsumerPause => Err("a pause is a signal, and has no process of its own".into()),
         }
@@ -81,8 +87,8 @@ impl Strike {
         match self {
             Strike::Hog => "rounds of work",
             Strike::Neighbour(_) => "messages passed",
-            Strike::Memory(_) => "bytes touched",
-            Strike::PageCache { .. } => "bytes written and read",
+            Strike::Memory => "page faults for fresh memory",
+            Strike::PageCache { .. } => "bytes written, dropped and read from the disk again",
         }
     }
 
@@ -95,8 +101,8 @@ impl Strike {
                     1
                 }
                 Strike::Neighbour(ends) => pass_burst(&mut ends.0, &mut ends.1)?,
-                Strike::Memory(memory) => touch(memory, until),
-                Strike::PageCache { file, block } => churn(file, block, until).map_err(|error| error.to_string())?,
+                Strike::Memory => take_memory(until)?,
+                Strike::PageCache { file, block } => churn(file, block, until)?,
             };
         }
         Ok(amount)
@@ -119,41 +125,70 @@ fn pass_burst(producer: &mut Producer, consumer: &mut Consumer) -> Result<u64, S
     Ok(passed)
 }
 
-/// Writes one byte of each cache line; stops at `until` between stretches of a mebibyte.
-fn touch(memory: &mut [u8], until: Nanos) -> u64 {
-    let mut touched = 0;
+/// Takes fresh memory from the kernel, writes to each page of it until `until`, and gives it back; how many faults that
+/// took by the kernel's account.
+fn take_memory(until: Nanos) -> Result<u64, String> {
+    let before = page_faults()?;
+    let mut memory = vec![0_u8; MEMORY_BYTES]; // Not from the heap: a piece of this size is a map of its own.
     for stretch in memory.chunks_mut(1 << 20) {
-        for line in stretch.chunks_mut(64) {
-            line[0] = line[0].wrapping_add(1);
-        }
-        touched += stretch.len() as u64;
+        stretch.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
         if now() >= until {
             break;
         }
     }
-    std::hint::black_box(memory);
-    touched
+    std::hint::black_box(&mut memory);
+    Ok(page_faults()?.saturating_sub(before))
 }
 
-/// Writes the file, drops it from the page cache and reads it back.
-fn churn(file: &mut std::fs::File, block: &mut [u8], until: Nanos) -> std::io::Result<u64> {
-    let mut moved = 0;
-    file.rewind()?;
-    while moved < FILE_BYTES as u64 && now() < until {
+/// Writes the file, drops it from the page cache and reads it back; how many bytes came from the disk by the kernel's
+/// account. Only what was written back can be dropped.
+fn churn(file: &mut std::fs::File, block: &mut [u8], until: Nanos) -> Result<u64, String> {
+    let before = disk_bytes()?;
+    let mut moved = || {
+        file.rewind()?;
         file.write_all(block)?;
-        moved += block.len() as u64;
-    }
-    fadvise(&*file, 0, None, Advice::DontNeed)?;
-    file.rewind()?;
-    let mut read = 0;
-    while read < moved && now() < until {
-        file.read_exact(block)?;
-        read += block.len() as u64;
-    }
-    Ok(moved + read)
+        file.sync_data()?;
+        fadvise(&*file, 0, None, Advice::DontNeed)?;
+        file.rewind()?;
+        if now() < until { file.read_exact(block) } else { Ok(()) }
+    };
+    moved().map_err(|error: std::io::Error| error.to_string())?;
+    Ok(disk_bytes()?.saturating_sub(before))
+}
+
+/// Minor faults of this process: field 10 of `/proc/self/stat`, counted from behind the name (proc_pid_stat(5)).
+fn page_faults() -> Result<u64, String> {
+    let stat = std::fs::read_to_string("/proc/self/stat").map_err(|error| error.to_string())?;
+    let faults = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(7)?.parse().ok());
+    faults.ok_or_else(|| "/proc/self/stat tells no page faults".into())
+}
+
+/// Bytes that this process had read from a disk, of `/proc/self/io`.
+fn disk_bytes() -> Result<u64, String> {
+    let io = std::fs::read_to_string("/proc/self/io").map_err(|error| format!("/proc/self/io: {error}"))?;
+    let bytes = io.lines().find_map(|line| line.strip_prefix("read_bytes:")?.trim().parse().ok());
+    bytes.ok_or_else(|| "/proc/self/io tells no bytes read".into())
 }
 
 fn cpu_time() -> Nanos {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Nanos(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// CHAOS-2: what a strike tells is the kernel's account and not its own. The sources are on a disk.
+    #[test]
+    fn a_strike_moves_what_it_says() {
+        let soon = || now().saturating_add(Nanos::from_millis(1_000));
+        assert!(take_memory(soon()).expect("faults") >= (MEMORY_BYTES >> 21) as u64, "a fault for each huge page");
+        let Ok(Strike::PageCache { mut file, mut block }) =
+            Strike::prepare(FaultKind::PageCachePressure, Path::new(env!("CARGO_MANIFEST_DIR")))
+        else {
+            panic!("a nameless file")
+        };
+        assert!(churn(&mut file, &mut block, soon()).expect("read") >= FILE_BYTES as u64);
+    }
 }

@@ -6,10 +6,11 @@
 //! LAB-3  Latency counts from the intended send time. Lateness that the endpoint caused is latency and carries over
 //!        to the messages behind it: b(i) = min(attempt(i) - intended(i), b(i-1) + blocked(i-1)), where blocked is the
 //!        time in which a full ring, waking the endpoint, or the endpoint on the one CPU that both share, kept the
-//!        generator from sending.
+//!        generator from sending; of a shared CPU no more than the endpoint used of it, by the kernel's account.
 //!        The rest is the generator's own lag: the second stamp, attempt(i) - b(i), leaves it out.
 
 use crate::arrivals::{Arrivals, Due};
+use rtt_host::CpuClock;
 use rtt_ring::{Consumer, Producer, ReserveError, WaitError, WaitOutcome, WaitStrategy, now};
 use rtt_runtime::Stamp;
 use rtt_runtime::telemetry::SlicedHistogram;
@@ -68,20 +69,46 @@ impl Pace {
         }
     }
 
-    /// For how long the endpoint had the CPU that was given away, beyond the time at which it was wanted back.
-    fn given_away(self, intended: Nanos, time: Nanos) -> Nanos {
-        match self {
-            Pace::Spin => Nanos(0),
-            Pace::Yield => time.since(intended),
-        }
-    }
-
     /// Makes other processes less likely to take the generator's CPU; where it shares that CPU with the endpoint it must
     /// not win over it. Needs a privilege: without it, a busy host voids more trials.
     fn claim_cpu(self) {
         if self == Pace::Spin {
             let _ = rustix::process::setpriority_process(None, -19);
         }
+    }
+}
+
+/// What the endpoint uses of the one CPU that both share; nothing where each has its own.
+#[derive(Clone, Copy, Debug)]
+struct SharedCpu {
+    clock: Option<CpuClock>,
+    used: Nanos,
+}
+
+impl SharedCpu {
+    fn new(clock: Option<CpuClock>) -> SharedCpu {
+        let mut shared = SharedCpu { clock, used: Nanos(0) };
+        shared.used_since();
+        shared
+    }
+
+    /// CPU time of the endpoint since the last call; none where it is gone, which the ring tells.
+    fn used_since(&mut self) -> Nanos {
+        let Some(used) = self.clock.and_then(|clock| clock.read().ok()) else { return Nanos(0) };
+        let since = used.since(self.used);
+        self.used = used;
+        since
+    }
+
+    /// LAB-3: for how long the endpoint kept the CPU that was given to it, of the `late` that it is to account for. What
+    /// a third had of it, or a pause of the generator itself, is its own lag.
+    fn kept(&mut self, late: Nanos) -> Nanos {
+        if self.clock.is_none() { Nanos(0) } else { self.used_since().min(late) }
+    }
+
+    /// LAB-3: for how long waking the endpoint kept the generator, of the `spent` on it: all where each has its own CPU.
+    fn woke(&mut self, spent: Nanos) -> Nanos {
+        if self.clock.is_none() { spent } else { self.used_since().min(spent) }
     }
 }
 
@@ -98,7 +125,13 @@ pub struct Run {
     pub wait: WaitStrategy,
     /// What to do until the next message is due.
     pub pace: Pace,
+    /// The endpoint's CPU clock where it shares its one CPU with the generator.
+    pub shared_cpu: Option<CpuClock>,
 }
+
+/// What every message carries behind its stamp: a message that is not written whole would move one cache line, whatever
+/// its size.
+static PAYLOAD: [u8; 8 << 10] = [0x5a; 8 << 10];
 
 /// Sends what `arrivals` hold until the run's end, then closes the rings.
 ///
@@ -108,14 +141,16 @@ pub fn open_loop(run: Run, mut arrivals: Arrivals, mut rings: Vec<Producer>) -> 
     let mut sent = Sent::default();
     let mut sequence = vec![0_u64; rings.len()];
     let mut excuse = Excuse::default();
+    let mut shared_cpu = SharedCpu::new(run.shared_cpu);
     run.pace.claim_cpu();
     let flood = arrivals.flood();
     let end = run.start.saturating_add(run.length);
     let mut due = arrivals.next_due();
     // A flood is due at once for ever, so only the clock ends it.
     while due.at < run.length && !(flood && now() >= end) {
-        let mut time = run.pace.pass_until(run.start.saturating_add(due.at));
-        excuse.blocked = excuse.blocked.saturating_add(run.pace.given_away(run.start.saturating_add(due.at), time));
+        let wanted = run.start.saturating_add(due.at);
+        let mut time = run.pace.pass_until(wanted);
+        excuse.blocked = excuse.blocked.saturating_add(shared_cpu.kept(time.since(wanted)));
         let mut staged = 0;
         // Whatever else has become due goes out with it, up to a batch. The clock is read again only where the last
         // reading does not show a message to be due, so that a generator that is behind catches up fast.
@@ -132,7 +167,7 @@ pub fn open_loop(run: Run, mut arrivals: Arrivals, mut rings: Vec<Producer>) -> 
                 excused: excuse.start(intended, time),
                 sequence: sequence[due.ring as usize],
             };
-            let blocked = send(&mut rings[due.ring as usize], due, stamp, run.wait, &mut sent)?;
+            let blocked = send(&mut rings, due, stamp, run.wait, &mut sent)?;
             if blocked > Nanos(0) {
                 excuse.blocked = excuse.blocked.saturating_add(blocked);
                 time = now();
@@ -144,7 +179,8 @@ pub fn open_loop(run: Run, mut arrivals: Arrivals, mut rings: Vec<Producer>) -> 
         let before = now();
         let woke = rings.iter_mut().fold(false, |woke, ring| ring.publish() | woke);
         if woke {
-            excuse.blocked = excuse.blocked.saturating_add(now().since(before));
+            // On a shared CPU the one that was woken may run at once, and so may anybody else.
+            excuse.blocked = excuse.blocked.saturating_add(shared_cpu.woke(now().since(before)));
         }
     }
     Ok(sent)
@@ -169,19 +205,21 @@ impl Excuse {
     }
 }
 
-/// Stages one message, waiting for room; how long that took.
+/// Stages one message in its ring, waiting for room; how long that took.
 #[inline]
 fn send(
-    ring: &mut Producer,
+    rings: &mut [Producer],
     due: Due,
     stamp: Stamp,
     wait: WaitStrategy,
     sent: &mut Sent,
 ) -> Result<Nanos, GenerateError> {
     let mut blocked = Nanos(0);
+    let at = due.ring as usize;
     loop {
-        match ring.reserve(due.bytes as usize) {
+        match rings[at].reserve(due.bytes as usize) {
             Ok(mut grant) => {
+                grant.copy_from_slice(&PAYLOAD[..due.bytes as usize]);
                 stamp.write(&mut grant);
                 grant.commit();
                 sent.messages += 1;
@@ -190,7 +228,9 @@ fn send(
             Err(ReserveError::Full { .. }) => {
                 let began = now();
                 sent.blocked += 1;
-                let waited = ring.wait_space(due.bytes as usize, wait, Some(began.saturating_add(PATIENCE)));
+                // What is staged for other rings must not wait for this one.
+                rings.iter_mut().for_each(|ring| _ = ring.publish());
+                let waited = rings[at].wait_space(due.bytes as usize, wait, Some(began.saturating_add(PATIENCE)));
                 match waited {
                     Ok(waited) if waited.outcome == WaitOutcome::Ready => {}
                     Ok(_) => return Err(GenerateError::Stuck),
@@ -229,7 +269,7 @@ pub fn closed_loop(
         }
         let due = arrivals.next_due();
         let stamp = Stamp { intended: began, excused: began, sequence: sent.messages };
-        send(&mut ring, due, stamp, run.wait, &mut sent)?;
+        send(std::slice::from_mut(&mut ring), due, stamp, run.wait, &mut sent)?;
         ring.publish();
         loop {
             match replies.read(&mut buffer) {

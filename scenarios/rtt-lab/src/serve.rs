@@ -247,7 +247,7 @@ impl Lab {
         let arm_name = serde_json::to_value(arm).expect("an arm is a name");
         let endpoint = self.endpoints.get(arm_name.as_str().unwrap_or("*")).or(self.endpoints.get("*")).cloned();
         let endpoint = endpoint.ok_or_else(|| Refused::Request(format!("no endpoint was given for arm {arm_name}")))?;
-        let rate = self.rate(scenario, &endpoint)?;
+        let rate = self.rate(scenario)?;
         let full = Nanos::from_millis(u64::from(scenario.workload.duration_ms));
         let trial = Trial {
             endpoint: &endpoint,
@@ -282,7 +282,7 @@ impl Lab {
             verdict: outcome.verdict,
             reason: outcome.reason,
             quantiles: outcome.quantiles,
-            lag_free_p99_ns: outcome.lag_free_p99_ns,
+            with_lag_p99_ns: outcome.with_lag_p99_ns,
             histogram: outcome.histogram,
             slices_ns_p50: outcome.slices_ns_p50,
             warm_up_slices: outcome.warm_up_slices,
@@ -305,9 +305,9 @@ impl Lab {
         })
     }
 
-    /// Messages per second of an open loop; a share of capacity is measured when first needed, with the default knobs,
-    /// and is an absolute rate for every arm from then on.
-    fn rate(&mut self, scenario: &Scenario, endpoint: &Path) -> Result<Option<Rate>, Refused> {
+    /// Messages per second of an open loop; a share of capacity is measured when first needed, with the default knobs and
+    /// the endpoint of arm `base` where there is one, and is an absolute rate for every arm from then on.
+    fn rate(&mut self, scenario: &Scenario) -> Result<Option<Rate>, Refused> {
         let permille = match scenario.workload.offered {
             Offered::AsFast => return Ok(None),
             Offered::RatePerS(rate) => return Ok(Some(Rate(rate))),
@@ -315,8 +315,11 @@ impl Lab {
         };
         if !self.capacity.contains_key(&scenario.name) {
             let knobs = self.run.default.clone();
+            let endpoint =
+                ["base", "*"].iter().find_map(|arm| self.endpoints.get(*arm)).or(self.endpoints.values().next());
+            let endpoint = endpoint.cloned().ok_or_else(|| Refused::Request("no endpoint was given".into()))?;
             let flood = Trial {
-                endpoint,
+                endpoint: &endpoint,
                 scenario,
                 rate: None,
                 knobs: &knobs,
@@ -328,7 +331,9 @@ impl Lab {
                 folder: &self.folder,
             };
             let capacity = trial::capacity(&mut self.facts, &flood);
-            let capacity = capacity.ok_or_else(|| Refused::Request("capacity: no flood came through".into()))?;
+            let capacity = capacity.ok_or_else(|| {
+                Refused::Request("capacity: no flood came through, or no paced rate was kept up".into())
+            })?;
             let record = CapacityRecord { scenario: scenario.name.clone(), per_s: capacity.0, knobs };
             self.log.append(&Record::Capacity(record)).map_err(Refused::Log)?;
             self.capacity.insert(scenario.name.clone(), capacity);

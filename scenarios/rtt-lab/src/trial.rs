@@ -4,7 +4,8 @@
 //!        that the endpoint read back are those that were asked for. Anything else says why it is none.
 //! LAB-5  The 99th percentile from the intended time and the one with the generator's lag taken out differ by at most
 //!        a tenth, or by no more than one wake-up costs on this host; else the run is void. Without that floor no run
-//!        whose latency is a few cache lines could count where interruptions cost microseconds.
+//!        whose latency is a few cache lines could count where interruptions cost microseconds. Below it the lag is out
+//!        of the result all the same: what is told is the latency without it.
 
 use crate::arrivals::Arrivals;
 use crate::facts::Facts;
@@ -12,7 +13,7 @@ use crate::faults::Strikers;
 use crate::generator::{self, Pace, Run, Sent};
 use crate::settle::warm_up;
 use hdrhistogram::Histogram;
-use rtt_host::{Child, Placement, ProcessCost, Spawn};
+use rtt_host::{Child, CpuClock, Placement, ProcessCost, Spawn};
 use rtt_measure::{
     CounterReading, Interference, Quantiles, RegimeProbe, StrikeProof, Verdict, decode_histogram, encode_histogram,
     quantiles,
@@ -76,8 +77,8 @@ pub struct Outcome {
     pub page_bytes: Option<u64>,
     /// Latencies after warm-up.
     pub quantiles: Option<Quantiles>,
-    /// 99th percentile without the generator's lag.
-    pub lag_free_p99_ns: Option<u64>,
+    /// 99th percentile with the generator's own lag in it.
+    pub with_lag_p99_ns: Option<u64>,
     /// Latencies after warm-up, whole.
     pub histogram: Option<String>,
     /// Medians of the slices.
@@ -105,11 +106,28 @@ pub struct Outcome {
 }
 
 /// A run that broke off.
-struct Broken(String);
+enum Broken {
+    /// The lab could not do its part: no result, and no fault of the endpoint.
+    Lab(String),
+    /// The endpoint died or answered something else: a defect.
+    Endpoint(String),
+}
 
-impl<E: std::error::Error> From<E> for Broken {
-    fn from(error: E) -> Broken {
-        Broken(rtt_seal::in_full(&error))
+impl Broken {
+    fn lab(error: &dyn std::error::Error) -> Broken {
+        Broken::Lab(rtt_seal::in_full(error))
+    }
+}
+
+impl From<rtt_runtime::ClientError> for Broken {
+    fn from(error: rtt_runtime::ClientError) -> Broken {
+        Broken::Endpoint(rtt_seal::in_full(&error))
+    }
+}
+
+impl From<generator::GenerateError> for Broken {
+    fn from(error: generator::GenerateError) -> Broken {
+        Broken::Endpoint(rtt_seal::in_full(&error))
     }
 }
 
@@ -156,7 +174,10 @@ pub fn run(facts: &mut Facts, trial: &Trial) -> Outcome {
     );
     match ran {
         Ok(ran) => Outcome { interference, regime, regime_absent, ..judge(trial, ran) },
-        Err(Broken(reason)) => Outcome { interference, regime, regime_absent, ..crashed(reason) },
+        Err(Broken::Endpoint(reason)) => Outcome { interference, regime, regime_absent, ..crashed(reason) },
+        Err(Broken::Lab(reason)) => {
+            Outcome { interference, regime, regime_absent, verdict: Verdict::Void, ..crashed(reason) }
+        }
     }
 }
 
@@ -168,7 +189,7 @@ fn crashed(reason: String) -> Outcome {
         cpus: None,
         page_bytes: None,
         quantiles: None,
-        lag_free_p99_ns: None,
+        with_lag_p99_ns: None,
         histogram: None,
         slices_ns_p50: Vec::new(),
         warm_up_slices: 0,
@@ -191,13 +212,15 @@ struct Started {
 }
 
 fn start_endpoint(trial: &Trial, allowed: &CpuSet) -> Result<Started, Broken> {
-    let (ours, theirs) = UnixStream::pair()?;
+    let (ours, theirs) = UnixStream::pair().map_err(|error| Broken::lab(&error))?;
     let child = Spawn::new(trial.endpoint)
         .argument("--control-on-stdin")
         .cpus(allowed.clone())
         .stdin(Stdio::from(OwnedFd::from(theirs)))
-        .start()?;
-    ours.set_read_timeout(Some(trial.length.as_duration() + PATIENCE))?;
+        .start()
+        .map_err(|error| Broken::Endpoint(rtt_seal::in_full(&error)))?;
+    let patience = Some(trial.length.as_duration() + PATIENCE);
+    ours.set_read_timeout(patience).map_err(|error| Broken::lab(&error))?;
     let mut client = Client::new(ours);
     client.hello()?;
     Ok(Started { child, client })
@@ -205,7 +228,7 @@ fn start_endpoint(trial: &Trial, allowed: &CpuSet) -> Result<Started, Broken> {
 
 fn drive(facts: &Facts, trial: &Trial) -> Result<Ran, Broken> {
     let workload = &trial.scenario.workload;
-    let placed = facts.topology.place(trial.knobs.pin, &facts.allowed, 1)?;
+    let placed = facts.topology.place(trial.knobs.pin, &facts.allowed, 1).map_err(|error| Broken::lab(&error))?;
     let Started { mut child, mut client } = start_endpoint(trial, &facts.allowed)?;
     let ready = client.configure(Configure {
         knobs: Some(trial.knobs.clone()),
@@ -213,7 +236,7 @@ fn drive(facts: &Facts, trial: &Trial) -> Result<Ran, Broken> {
         reply: workload.reply,
         cpus: Some(placed.consumer.to_string()),
     })?;
-    let pidfd = || child.pidfd().try_clone_to_owned();
+    let pidfd = || child.pidfd().try_clone_to_owned().map_err(|error| Broken::lab(&error));
     let mut rings = Vec::new();
     for ring in 0..workload.producers {
         rings.push(client.attach_producer(ring, Some(pidfd()?))?);
@@ -223,7 +246,7 @@ fn drive(facts: &Facts, trial: &Trial) -> Result<Ran, Broken> {
     let strikers = schedule
         .as_ref()
         .map(|schedule| Strikers::start(schedule, &placed.consumer, trial.folder).map(|strikers| (strikers, schedule)));
-    let mut strikers = strikers.transpose().map_err(Broken)?;
+    let mut strikers = strikers.transpose().map_err(Broken::Lab)?;
     let start = now().saturating_add(LEAD);
     client.start(start, trial.length)?;
     let shared_cpu = placed.producer.len() == 1 && placed.producer == placed.consumer || facts.allowed.len() == 1;
@@ -233,40 +256,51 @@ fn drive(facts: &Facts, trial: &Trial) -> Result<Ran, Broken> {
         batch: trial.knobs.batch,
         wait: wait_strategy(trial.knobs),
         pace: if shared_cpu { Pace::Yield } else { Pace::Spin },
+        shared_cpu: if shared_cpu {
+            Some(CpuClock::of(child.pid()).map_err(|error| Broken::lab(&error))?)
+        } else {
+            None
+        },
     };
     let arrivals = Arrivals::new(workload, trial.rate, trial.seed);
     let closed = workload.arrival == Arrival::ClosedLoop;
     let cpus = placed.producer.clone();
     let (generated, strikes) = std::thread::scope(|scope| {
         let generate = move || -> Result<(CpuSet, Sent, Option<SlicedHistogram>), Broken> {
-            let pinned = rtt_host::pin_thread(&cpus)?;
+            let pinned = rtt_host::pin_thread(&cpus).map_err(|error| Broken::lab(&error))?;
             match (closed, replies, rings) {
                 (true, Some(replies), mut rings) if rings.len() == 1 => {
                     let ring = rings.remove(0);
                     let (sent, round_trips) = generator::closed_loop(run, arrivals, ring, replies)?;
                     Ok((pinned, sent, Some(round_trips)))
                 }
-                (true, ..) => Err(Broken("a closed loop needs one ring and its replies".into())),
+                (true, ..) => Err(Broken::Lab("a closed loop needs one ring and its replies".into())),
                 (false, _, rings) => Ok((pinned, generator::open_loop(run, arrivals, rings)?, None)),
             }
         };
         let thread = std::thread::Builder::new().name("rtt-generator".into()).spawn_scoped(scope, generate);
-        let strikes = strikers.as_mut().map(|(strikers, schedule)| strikers.strike(schedule, start, &child));
+        let strikes =
+            strikers.as_mut().map(|(strikers, schedule)| strikers.strike(schedule, start, trial.length, &child));
         let joined = thread.map(|thread| thread.join());
         (joined, strikes.unwrap_or_default())
     });
-    let generated = generated?.map_err(|_| Broken("the generator panicked".into()))?;
+    let generated = generated.map_err(|error| Broken::lab(&error))?;
+    let generated = generated.map_err(|_| Broken::Lab("the generator panicked".into()))?;
     let (producer_cpus, sent, round_trips) = generated.map_err(|broken| ended_early(&mut child, broken))?;
-    let memory_bytes = ProcessCost::read(child.pid()).map_or(0, |cost| cost.resident.0);
+    // The rings are unmapped by now, and were mapped twice over while they were not: they are counted as what they hold.
+    let anonymous = ProcessCost::read(child.pid()).map_or(0, |cost| cost.anonymous.0);
+    let memory_bytes = anonymous + ready.ring_bytes_total;
     let report = client.finish().map_err(|error| ended_early(&mut child, error.into()))?;
     Ok(Ran { placed, producer_cpus, ready, sent, round_trips, report, start, memory_bytes, strikes })
 }
 
 /// Adds how the endpoint ended, where it did.
 fn ended_early(child: &mut Child, broken: Broken) -> Broken {
-    match child.wait(Some(Nanos::from_millis(200))) {
-        Ok(ended) => Broken(format!("{}; the endpoint ended with {ended:?}", broken.0)),
-        Err(_) => broken,
+    match (broken, child.wait(Some(Nanos::from_millis(200)))) {
+        (Broken::Endpoint(reason), Ok(ended)) => {
+            Broken::Endpoint(format!("{reason}; the endpoint ended with {ended:?}"))
+        }
+        (broken, _) => broken,
     }
 }
 
@@ -318,11 +352,15 @@ fn judge(trial: &Trial, ran: Ran) -> Outcome {
     let medians: Vec<Option<u64>> =
         judged.map(|(slice, struck)| (!slice.is_empty() && !struck).then(|| slice.value_at_quantile(0.5))).collect();
     let settled = warm_up(&medians);
-    let skipped = *settled.as_ref().unwrap_or(&0);
-    let whole = merged(&latencies[skipped..]);
+    // What a fault does is never warm-up.
+    let first_struck = struck.iter().position(|struck| *struck).unwrap_or(SLICES);
+    let skipped = (*settled.as_ref().unwrap_or(&0)).min(first_struck);
+    let intended = merged(&latencies[skipped..]);
+    // A closed loop has no schedule to fall behind.
+    let whole = if lag_free.is_empty() { intended.clone() } else { merged(&lag_free[skipped..]) };
     let result = quantiles(&whole);
-    let lag_free = (!lag_free.is_empty()).then(|| merged(&lag_free[skipped..]).value_at_quantile(0.99));
-    let (verdict, reason) = verdict(trial, &ran, &result, lag_free, settled.err());
+    let with_lag = (!lag_free.is_empty()).then(|| intended.value_at_quantile(0.99));
+    let (verdict, reason) = verdict(trial, &ran, &result, with_lag, settled.err());
     let handled_for = Nanos(ran.report.last_handled_ns).since(ran.start);
     Outcome {
         verdict,
@@ -331,7 +369,7 @@ fn judge(trial: &Trial, ran: Ran) -> Outcome {
         cpus: Some([ran.producer_cpus.to_string(), ran.ready.cpus.clone()]),
         page_bytes: Some(ran.ready.page_bytes),
         quantiles: (!whole.is_empty()).then_some(result),
-        lag_free_p99_ns: lag_free,
+        with_lag_p99_ns: with_lag,
         histogram: (!whole.is_empty()).then(|| encode_histogram(&whole)),
         slices_ns_p50: latencies.iter().map(|slice| slice.value_at_quantile(0.5)).collect(),
         warm_up_slices: skipped as u32,
@@ -350,7 +388,7 @@ fn verdict(
     trial: &Trial,
     ran: &Ran,
     result: &Quantiles,
-    lag_free_p99: Option<u64>,
+    with_lag_p99: Option<u64>,
     unsettled: Option<String>,
 ) -> (Verdict, Option<String>) {
     let no = |verdict, reason: String| (verdict, Some(reason));
@@ -366,11 +404,11 @@ fn verdict(
     if let Some(missed) = ran.strikes.iter().find(|strike| strike.struck_at_ns.is_none()) {
         return no(Verdict::Void, format!("fault {} did not strike: {}", missed.fault, missed.proof)); // CHAOS-2
     }
-    if let Some(free) = lag_free_p99.filter(|&free| lags(result.p99, free, trial.wake_cost)) {
+    if let Some(with_lag) = with_lag_p99.filter(|&with_lag| lags(with_lag, result.p99, trial.wake_cost)) {
         let words = format!(
             "the generator fell behind its schedule: p99 is {}, {} without its own lag",
-            Nanos(result.p99),
-            Nanos(free)
+            Nanos(with_lag),
+            Nanos(result.p99)
         );
         return no(Verdict::Void, words);
     }
@@ -399,16 +437,48 @@ pub fn counters(report: &Report) -> Vec<CounterReading> {
     report.counters.iter().map(reading).collect()
 }
 
-/// Measures how many messages of `scenario` the endpoint handles in a second: the lowest of five short floods, so that
-/// a share of it can be kept up in the host's slower moments too. `None` where no flood came through.
+/// Floods of a capacity measurement, and how long each lasts.
+const FLOODS: usize = 5;
+const FLOOD: Nanos = Nanos(100_000_000);
+/// Steps of the search below the flood's rate: the last divides it by 2^6.
+const STEPS: u32 = 6;
+/// How long a paced step lasts, and in how many of its tries it has to be kept up.
+const PACED: Nanos = Nanos(200_000_000);
+const TRIES: usize = 2;
+
+/// Measures how many messages of the scenario a second the endpoint keeps up with when they come at their times: the
+/// highest paced rate at which a run is by the trial's own rules one, found by bisection below what a flood comes to.
+/// A flood alone says too much: it goes out in whole batches, which paced messages do not. `None` where nothing came
+/// through.
 pub fn capacity(facts: &mut Facts, trial: &Trial) -> Option<Rate> {
-    let flood = Trial { rate: None, length: Nanos::from_millis(100), samples_min: 1, faults: None, ..*trial };
-    let rates = (0..5).filter_map(|_| {
+    let flood = Trial { rate: None, length: FLOOD, samples_min: 1, faults: None, ..*trial };
+    let flooded = (0..FLOODS).filter_map(|_| {
         let ran = drive(facts, &flood).ok()?;
         let handled_for = Nanos(ran.report.last_handled_ns).since(ran.start);
         Some(Rate::of(ran.report.handled, handled_for)).filter(|rate| rate.0 > 0)
     });
-    rates.min()
+    let (mut kept, mut missed) = (0, flooded.min()?.0);
+    for _ in 0..STEPS {
+        let rate = kept + (missed - kept) / 2;
+        if (0..TRIES).any(|_| keeps_up(facts, trial, Rate(rate))) { kept = rate } else { missed = rate }
+    }
+    Some(Rate(kept)).filter(|rate| rate.0 > 0)
+}
+
+/// Whether the endpoint handles all that is due at `rate`, the ring does not fill up, and the generator keeps its times.
+fn keeps_up(facts: &mut Facts, trial: &Trial, rate: Rate) -> bool {
+    let paced = Trial { rate: Some(rate), length: PACED, samples_min: 1, faults: None, ..*trial };
+    let Ok(ran) = drive(facts, &paced) else { return false };
+    let (sent, handled) = (ran.sent.messages, ran.report.handled);
+    // A hundredth of the messages may find a full ring: a stall of the host does that at any rate.
+    if ran.report.end != "closed" || handled != sent || ran.sent.blocked * 100 > sent {
+        return false;
+    }
+    let p99 = |slices: &[String]| decoded(slices).map(|slices| merged(&slices).value_at_quantile(0.99));
+    match (p99(&ran.report.latencies), p99(&ran.report.lag_free)) {
+        (Ok(with_lag), Ok(lag_free)) => !lags(with_lag, lag_free, trial.wake_cost),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

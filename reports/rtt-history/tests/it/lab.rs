@@ -174,7 +174,7 @@ pub fn trial(id: impl Into<String>, histogram: &Histogram<u64>) -> TrialRecord {
         verdict: Verdict::Settled,
         reason: None,
         quantiles: Some(quantiles(histogram)),
-        lag_free_p99_ns: None,
+        with_lag_p99_ns: None,
         histogram: Some(encode_histogram(histogram)),
         slices_ns_p50: vec![0; 20],
         warm_up_slices: 2,

@@ -308,7 +308,7 @@ impl Maker {
             verdict,
             reason,
             quantiles: settled.then(|| quantiles(&histogram)),
-            lag_free_p99_ns: settled.then(|| quantiles(&histogram).p99),
+            with_lag_p99_ns: settled.then(|| quantiles(&histogram).p99),
             histogram: settled.then(|| encode_histogram(&histogram)),
             slices_ns_p50: vec![400; 20],
             warm_up_slices: 2,

@@ -287,5 +287,5 @@ fn a_killed_peer_does_not_end_a_wait_for_other_rings() {
     assert_eq!(waited.outcome, WaitOutcome::TimedOut);
     end(children.remove(0));
     let waited = wait_any(&mut consumers, asleep, None);
-    assert!(matches!(waited, Err(WaitError::Closed)), "{waited:?}");
+    assert!(matches!(waited, Err(WaitError::PeerGone)), "{waited:?}");
 }

@@ -225,3 +225,28 @@ fn a_wait_for_any_ring_sleeps_on_all_of_them() {
         }
     }
 }
+
+/// RING-10: an end is in peace only where every producer closed; one that died has not.
+#[test]
+fn a_wait_for_any_ring_tells_a_death_from_a_close() {
+    for died in [false, true] {
+        let segments = [(); 2].map(|()| segment(CAPACITY));
+        let mut child = std::process::Command::new("sleep").arg("600").spawn().expect("sleep");
+        let pid = rustix::process::Pid::from_child(&child);
+        let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).expect("a living child");
+        let peers = [Some(pidfd), None];
+        let mut consumers: Vec<Consumer> = segments
+            .iter()
+            .zip(peers)
+            .map(|(segment, peer)| Consumer::attach(segment.consumer_fds().expect("fds"), peer).expect("attached"))
+            .collect();
+        let closing: Vec<_> = segments.iter().skip(usize::from(died)).map(producer).collect();
+        drop(closing);
+        child.kill().expect("killed");
+        child.wait().expect("reaped");
+        for strategy in STRATEGIES {
+            let end = wait_any(&mut consumers, strategy, None).expect_err("nobody is left");
+            assert_eq!(matches!(end, WaitError::PeerGone), died, "{strategy:?}: {end}");
+        }
+    }
+}

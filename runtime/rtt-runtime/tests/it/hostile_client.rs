@@ -1,6 +1,7 @@
 //! Clients that get the protocol wrong: each is answered, and the endpoint serves on.
 
-use crate::endpoint_process::{Run, plain, start};
+use crate::endpoint_process::{Run, plain, start, try_stage};
+use rtt_host::Ended;
 use rtt_profile::Knobs;
 use rtt_runtime::control::{Answer, Configure, End, Lines, Request};
 use rtt_runtime::{Client, ClientError};
@@ -82,6 +83,31 @@ fn a_message_beyond_the_limit_ends_the_run_and_not_the_endpoint() {
     run.begin();
     let report = run.finish();
     assert!(report.end.contains("ring 0") && report.end.contains("16384 bytes"), "{}", report.end);
+}
+
+/// ENDPOINT-4: numbers that no sender counts to are a loss that is told, and no overflow.
+#[test]
+fn absurd_sequence_numbers_end_nothing() {
+    let mut run = Run::configure(&plain());
+    let producer = run.producer.as_mut().expect("not finished");
+    for sequence in [u64::MAX, 0, u64::MAX, u64::MAX - 1] {
+        assert!(try_stage(producer, sequence));
+    }
+    producer.publish();
+    run.begin();
+    let report = run.finish();
+    assert_eq!((report.end.as_str(), report.handled, report.lost), ("closed", 4, u64::MAX));
+}
+
+/// A client that does not wait for its descriptors is turned away with its mistake, and not with a panic.
+#[test]
+fn a_line_before_the_descriptors_is_an_error() {
+    let (mut child, mut socket) = start();
+    let mut lines = Lines::new(socket.try_clone().expect("a socket"));
+    let configure = Configure { knobs: Some(plain()), rings: 1, reply: false, cpus: None };
+    assert!(ask(&mut lines, &Request::Configure(configure)).contains("Ready"));
+    socket.write_all(b"{\"attach\":{\"ring\":0,\"side\":\"producer\"}}\n{\"finish\":{}}\n").expect("sent");
+    assert_eq!(child.wait(None).expect("it ends"), Ended::Code(1));
 }
 
 /// An endpoint that dies is noticed by its client.

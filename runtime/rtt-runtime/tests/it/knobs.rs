@@ -69,6 +69,21 @@ fn window_holds_a_batch_that_is_not_full() {
     }
 }
 
+/// A window is for a batch that is not full: a full one, and a ring that is half full, are handled at once.
+#[test]
+fn a_full_batch_waits_for_no_window() {
+    for wait in [Wait::Spin, Wait::Yield, Wait::Futex] {
+        for (batch, messages) in [(8, 8), (256, 120)] {
+            let ring_bytes = 16 << 10; // 120 messages of 64 bytes are more than half of it, and fewer than a batch of 256.
+            let mut run = Run::configure(&Knobs { wait, batch, window_us: 200, ring_bytes, ..plain() });
+            run.send(0, messages);
+            run.begin();
+            let report = run.finish();
+            assert_eq!((report.counts["windows"], report.handled), (0, messages), "{wait:?}, batch {batch}");
+        }
+    }
+}
+
 #[test]
 fn wait_is_what_the_loop_does_while_there_is_nothing() {
     let counts = |wait, spin_us| {
@@ -101,6 +116,19 @@ fn pin_is_where_the_loop_runs() {
     let run = Run::configure_on(&plain(), None);
     assert_eq!(run.ready.cpus, rtt_host::allowed_cpus().to_string());
     run.finish_unstarted();
+}
+
+/// ENDPOINT-5: the knobs that are told are the loop's own, and huge pages those that every ring has.
+#[test]
+fn the_knobs_that_are_told_are_those_that_are_in_force() {
+    let asked = Knobs { batch: 9, window_us: 17, wait: Wait::Yield, spin_us: 23, ..plain() };
+    assert_eq!(Run::configure(&asked).ready.knobs, asked);
+    let spinning = Knobs { wait: Wait::Spin, ..plain() };
+    assert_eq!(Run::configure(&spinning).ready.knobs, spinning);
+    if Segment::huge_pages_available().is_err() {
+        let huge = Run::configure(&Knobs { huge_pages: true, ..plain() });
+        assert!(!huge.ready.knobs.huge_pages, "this host has none");
+    }
 }
 
 /// ENDPOINT-5: the page size that is told is that of the map.

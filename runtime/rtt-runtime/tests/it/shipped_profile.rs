@@ -146,3 +146,20 @@ fn a_policy_makes_a_stale_profile_a_refused_one() {
     let _served = host.start(&stale);
     assert_eq!(host.connect().configure(configure(None)).expect("ready").knobs.batch, 7, "stale, and served");
 }
+
+/// A client that goes away and keeps its ring leaves no loop behind: nobody would ever end it.
+#[test]
+fn a_client_that_left_leaves_no_loop() {
+    let host = Host::new();
+    let endpoint = host.start(&host.seal(|profile| profile.knobs.wait = rtt_profile::Wait::Yield));
+    let mut client = host.connect();
+    client.configure(configure(None)).expect("ready");
+    let kept = client.attach_producer(0, None).expect("a ring");
+    client.start(rtt_ring::now(), rtt_units::Nanos::from_millis(1)).expect("started");
+    drop(client);
+    host.connect().hello().expect("the next client is served once the last one's loop has ended");
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", endpoint.pid())).expect("it runs").flatten();
+    let names = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+    assert_eq!(names.filter(|name| name.trim() == "rtt-loop").count(), 0);
+    drop(kept);
+}

@@ -67,15 +67,37 @@ fn a_killed_lab_is_resumed_from_its_log() {
     assert_eq!(bench.trials().len(), 2);
 }
 
-/// Nothing outlives a lab that was killed in the middle of a faulted run: not the endpoint, paused or not, and no fault.
+/// The state of process `pid`, as `/proc/PID/stat` has it.
+fn state(pid: u32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+/// Nothing outlives a lab that was killed in the middle of a faulted run, and its undo with it: not the endpoint while it
+/// is paused, and no fault.
 #[test]
 fn what_a_killed_lab_started_dies_with_it() {
     let bench = Bench::new();
     let mut lab = bench.lab();
     let point = lab.default_point();
     let faults = Some(lab.hello.faults[0].digest);
-    lab.ask(&MeasureRequest { faults, ..request("killed", "steady", &point) });
-    lab.running_endpoint();
+    // A pause lasts some milliseconds: one of a few runs is caught in it.
+    let paused = (0..20).any(|attempt| {
+        lab.ask(&MeasureRequest { faults, ..request(&format!("killed-{attempt}"), "steady", &point) });
+        let endpoint = lab.running_endpoint();
+        let caught = loop {
+            match state(endpoint) {
+                Some('T') => break true,
+                Some(_) if !lab.children().is_empty() => {}
+                _ => break false,
+            }
+        };
+        if !caught {
+            lab.answer();
+        }
+        caught
+    });
+    assert!(paused, "no run was caught while its endpoint was paused");
     let started = lab.children();
     assert!(started.len() > 1, "an endpoint and the faults' processes: {started:?}");
     lab.child.kill().expect("killed");

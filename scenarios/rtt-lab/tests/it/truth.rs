@@ -5,6 +5,7 @@ use rtt_measure::{Answer, Point, Value, Verdict};
 use rtt_ring::now;
 use rtt_units::Nanos;
 use rustix::process::{Pid, Signal, kill_process};
+use std::io::Write;
 
 /// Length of a stall: a tenth of the run, so that the 99th percentile lies well inside it.
 const STALL: Nanos = Nanos(100_000_000);
@@ -30,8 +31,9 @@ fn with(point: &Point, changes: &[(&str, Value)]) -> Point {
     point
 }
 
-fn stalled_run(lab: &mut Lab, id: &str, ring_bytes: i64, whom: fn(&Lab) -> u32) -> Answer {
-    let point = with(&lab.default_point(), &[("ring_bytes", Value::Integer(ring_bytes))]);
+fn stalled_run(lab: &mut Lab, id: &str, ring_bytes: i64, pin: &str, whom: fn(&Lab) -> u32) -> Answer {
+    let changes = [("ring_bytes", Value::Integer(ring_bytes)), ("pin", Value::Text(pin.into()))];
+    let point = with(&lab.default_point(), &changes);
     lab.ask(&request(id, "steady", &point));
     let endpoint = lab.running_endpoint();
     assert_ne!(endpoint, lab.child.pid());
@@ -46,7 +48,8 @@ fn stalled_run(lab: &mut Lab, id: &str, ring_bytes: i64, whom: fn(&Lab) -> u32) 
 fn a_stalled_consumer_is_in_the_tail_at_its_true_size() {
     let bench = Bench::new();
     let mut lab = bench.lab();
-    let runs = (0..8).map(|i| stalled_run(&mut lab, &format!("stall-{i}"), 16 << 10, Lab::running_endpoint));
+    let runs =
+        (0..8).map(|i| stalled_run(&mut lab, &format!("stall-{i}"), 16 << 10, "unpinned", Lab::running_endpoint));
     let seen: Vec<Answer> = runs.take_while_inclusive_until(|answer| answer.verdict == Some(Verdict::Settled));
     let answer = seen.last().expect("a run");
     assert_eq!(answer.verdict, Some(Verdict::Settled), "none of {} runs: {answer:?}", seen.len());
@@ -57,19 +60,109 @@ fn a_stalled_consumer_is_in_the_tail_at_its_true_size() {
     assert!(trial.blocked > 0, "the ring was full");
 }
 
-/// LAB-5: a generator that stood still while the ring had room has measured itself: the trial is void. On a host so busy
-/// that the endpoint itself waits as long, the two cannot be told apart, so one of a few must hold.
+/// LAB-5: a generator that stood still while the ring had room has measured itself: the trial is void, also where it
+/// shares its CPU with an endpoint that did not use it meanwhile. On a host so busy that the endpoint itself waits as
+/// long, the two cannot be told apart, so one of a few must hold.
 #[test]
 fn a_paused_generator_voids_the_trial() {
     let bench = Bench::new();
     let mut lab = bench.lab();
-    let runs = (0..8).map(|i| stalled_run(&mut lab, &format!("pause-{i}"), 4 << 20, |lab| lab.child.pid()));
-    let seen: Vec<Answer> = runs.take_while_inclusive_until(|answer| answer.verdict == Some(Verdict::Void));
-    let answer = seen.last().expect("a run");
-    assert_eq!(answer.verdict, Some(Verdict::Void), "none of {} runs: {answer:?}", seen.len());
-    assert!(answer.reason.as_deref().is_some_and(|reason| reason.contains("fell behind")), "{answer:?}");
-    assert_eq!(answer.p99, None, "a void trial has no p99");
-    assert_eq!(bench.trials().pop().expect("a record").blocked, 0, "the ring was never full");
+    for pin in ["unpinned", "same_cpu"] {
+        let runs = (0..8).map(|i| stalled_run(&mut lab, &format!("{pin}-{i}"), 4 << 20, pin, |lab| lab.child.pid()));
+        let seen: Vec<Answer> = runs.take_while_inclusive_until(|answer| answer.verdict == Some(Verdict::Void));
+        let answer = seen.last().expect("a run");
+        assert_eq!(answer.verdict, Some(Verdict::Void), "{pin}: none of {} runs: {answer:?}", seen.len());
+        assert!(answer.reason.as_deref().is_some_and(|reason| reason.contains("fell behind")), "{pin}: {answer:?}");
+        assert_eq!(answer.p99, None, "a void trial has no p99");
+        assert_eq!(bench.trials().pop().expect("a record").blocked, 0, "the ring was never full");
+    }
+}
+
+/// LAB-4: where both ends run is what the pin class says, read back from the kernel.
+#[test]
+fn pin_is_where_both_ends_run() {
+    let bench = Bench::new();
+    let mut lab = bench.lab();
+    let axis = lab.hello.axes.iter().find(|axis| axis.name == "pin").expect("an axis");
+    let classes: Vec<String> = axis.values.iter().map(ToString::to_string).collect();
+    for class in &classes {
+        let point = with(&lab.default_point(), &[("pin", Value::Text(class.clone()))]);
+        let quick = rtt_measure::MeasureRequest { share: 0.1, ..request(class, "ping_pong", &point) };
+        assert_ne!(lab.measure(&quick).verdict, Some(Verdict::Crashed), "{class}");
+        let [producer, consumer] = bench.trials().pop().expect("a record").cpus.expect("read back");
+        let single = |cpus: &String| cpus.parse::<u32>().is_ok();
+        match class.as_str() {
+            "same_cpu" => assert!(producer == consumer && single(&producer), "{producer} {consumer}"),
+            "unpinned" => assert_eq!(producer, consumer, "{class}"),
+            _ => assert!(producer != consumer && single(&producer) && single(&consumer), "{producer} {consumer}"),
+        }
+    }
+    assert!(classes.iter().any(|class| class == "same_cpu"), "every host has it: {classes:?}");
+}
+
+/// A class that the host does not have is no measurement that failed, and no defect of the endpoint.
+#[test]
+fn what_the_lab_cannot_do_is_no_crash() {
+    let bench = Bench::new();
+    let mut lab = bench.lab();
+    let absent = lab.hello.absent.iter().find(|absent| absent.axis == "pin").and_then(|absent| absent.value.clone());
+    let Some(absent) = absent else {
+        let _ = writeln!(std::io::stderr(), "skipped: an absent pin class: this host has all; run on a smaller one");
+        return;
+    };
+    let point = with(&lab.default_point(), &[("pin", Value::Text(absent.clone()))]);
+    let answer = lab.measure(&request("absent", "ping_pong", &point));
+    assert_eq!(answer.verdict, Some(Verdict::Void), "{answer:?}");
+    assert!(answer.reason.as_deref().is_some_and(|reason| reason.contains(&absent)), "{answer:?}");
+}
+
+/// The memory that a budget bounds holds the rings, and each of them once.
+#[test]
+fn memory_grows_with_the_ring_and_by_no_more() {
+    let bench = Bench::new();
+    let mut lab = bench.lab();
+    let mut memory = |ring_bytes: i64| {
+        let point = with(&lab.default_point(), &[("ring_bytes", Value::Integer(ring_bytes))]);
+        let id = format!("ring-{ring_bytes}");
+        lab.measure(&rtt_measure::MeasureRequest { share: 0.1, ..request(&id, "fan_in", &point) });
+        bench.trials().pop().expect("a record").memory_bytes as i64
+    };
+    let (small, large) = (memory(16 << 10), memory(4 << 20));
+    let grown = large - small;
+    // Four rings. What else the process holds, histograms above all, differs by some MiB from run to run.
+    assert!((9 << 20..23 << 20).contains(&grown), "{small} and {large}: {grown} more, expected about 16 MiB");
+}
+
+/// LAB-4: what the endpoint could not honour is no result.
+#[test]
+fn huge_pages_that_the_host_does_not_have_void_the_trial() {
+    let bench = Bench::new();
+    let mut lab = bench.lab();
+    if lab.hello.absent.iter().all(|absent| absent.axis != "huge_pages") {
+        let _ = writeln!(std::io::stderr(), "skipped: absent huge pages: this host has some; run without them");
+        return;
+    }
+    let point = with(&lab.default_point(), &[("huge_pages", Value::Text("on".into()))]);
+    let answer = lab.measure(&request("huge", "ping_pong", &point));
+    assert_eq!(answer.verdict, Some(Verdict::Void), "{answer:?}");
+    assert_eq!(answer.knobs.map(|knobs| knobs.huge_pages), Some(false), "as read back");
+}
+
+/// CHAOS-2: a fault whose process is gone did not strike, and its trial is no calm one.
+#[test]
+fn a_fault_that_did_not_strike_voids_the_trial() {
+    let bench = Bench::new();
+    let mut lab = bench.lab();
+    let faults = Some(lab.hello.faults[0].digest);
+    let point = lab.default_point();
+    lab.ask(&rtt_measure::MeasureRequest { faults, ..request("killed", "steady", &point) });
+    let endpoint = lab.running_endpoint();
+    for child in lab.children().into_iter().filter(|&child| child != endpoint) {
+        let _ = kill_process(Pid::from_raw(child as i32).expect("a process id"), Signal::KILL);
+    }
+    let answer = lab.answer();
+    assert_eq!(answer.verdict, Some(Verdict::Void), "{answer:?}");
+    assert!(answer.reason.as_deref().is_some_and(|reason| reason.contains("did not strike")), "{answer:?}");
 }
 
 #[test]

@@ -202,7 +202,7 @@ impl Lab {
             verdict: Verdict::Settled,
             reason: None,
             quantiles: Some(Quantiles { p50: p99 / 3, p95: p99 / 2, p99, p999: p99 * 2, n: 100_000 }),
-            lag_free_p99_ns: None,
+            with_lag_p99_ns: None,
             histogram: None,
             slices_ns_p50: vec![p99 / 3; 20],
             warm_up_slices: 0,
