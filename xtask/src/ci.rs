@@ -22,6 +22,7 @@ use crate::profile;
 use crate::screen::{eprintln, println};
 use crate::test;
 use crate::tidy::{self, Finding};
+use crate::transcript::Transcript;
 use crate::tune;
 use crate::workspace::{Workspace, on_path, run};
 
@@ -35,12 +36,12 @@ Usage: cargo xtask ci [STEP]... [OPTIONS]
   clippy    no warning in any target
   tidy      the rules of `cargo xtask tidy`
   licences  licences, duplicates and banned crates of what is built here
+  config    `cargo xtask config check` with the real `cue`
   test      `cargo xtask test`
   benches   every bench once, as a test
   tune      `tune --quick` in a folder of its own (exit 0 or 12), and its profile verifies
-  config    `cargo xtask config check` with the real `cue`
 
-  --no-skips    a skipped step fails
+  --no-skips    a skipped step fails, and a skipped test
   --no-install  install nothing; print the command and exit 13 where something is missing
   --no-hwloc    build with the /sys reader of the topology
 
@@ -55,10 +56,10 @@ const STEPS: [(&str, StepFn); 8] = [
     ("clippy", clippy),
     ("tidy", tidy_step),
     ("licences", licences_step),
+    ("config", config_step), // It builds the evaluator, without which tests are skipped.
     ("test", test_step),
     ("benches", benches),
     ("tune", smoke),
-    ("config", config_step),
 ];
 
 /// Steps that build nothing, so they need no tools and disturb no measurement.
@@ -71,6 +72,7 @@ struct Context<'a> {
     workspace: &'a Workspace,
     topology: Topology,
     wishes: Wishes,
+    no_skips: bool,
 }
 
 /// How a step ended.
@@ -103,7 +105,7 @@ pub fn ci(workspace: &Workspace, mut arguments: Arguments) -> Result<u8, Stop> {
     } else {
         packages::present()
     };
-    let context = Context { workspace, topology, wishes };
+    let context = Context { workspace, topology, wishes, no_skips };
     let started = Instant::now();
     let mut outcomes = Vec::new();
     for (name, step) in steps {
@@ -201,6 +203,9 @@ fn of_count(findings: usize) -> Outcome {
 
 fn test_step(context: &Context<'_>) -> Result<Outcome, Stop> {
     let mut words = Vec::new();
+    if context.no_skips {
+        words.push("--no-skips");
+    }
     if context.wishes.no_install {
         words.push("--no-install");
     }
@@ -220,7 +225,10 @@ fn benches(context: &Context<'_>) -> Result<Outcome, Stop> {
     // Named targets only: the test harness of the libraries would run every unit test again.
     let mut command = context.workspace.cargo(["bench", "--locked", "--bench", "*"]);
     command.args(packages).args(["--", "--test"]);
-    run(&mut command).map(Outcome::of_code)
+    let mut transcript = Transcript::default();
+    let code = transcript.run(&mut command)?;
+    let skips: Vec<&str> = transcript.skips().collect();
+    Ok(if code == 0 && !skips.is_empty() { Outcome::Skipped(skips.join("; ")) } else { Outcome::of_code(code) })
 }
 
 /// Tunes in a folder of its own, so that the checkout stays as it was, then verifies the profile as a user would.

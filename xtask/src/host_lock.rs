@@ -96,7 +96,7 @@ mod tests {
     use std::fs::File;
 
     use super::*;
-    use crate::screen::println;
+    use crate::screen::eprintln;
 
     const LOCKS: &str = "1: POSIX  ADVISORY  WRITE 11 00:16:3562 0 EOF\n\
                          2: FLOCK  ADVISORY  READ 12 00:16:3562 0 EOF\n\
@@ -124,7 +124,7 @@ mod tests {
     fn a_lock_is_seen_with_its_command_and_goes_with_its_file() {
         let folder = tempfile::tempdir().unwrap();
         if fs::read_to_string("/proc/locks").is_err() {
-            println!("skipped: /proc/locks cannot be read; mount /proc");
+            eprintln!("skipped: /proc/locks cannot be read; mount /proc");
             return;
         }
         assert_eq!(holder_of(folder.path()), None);
