@@ -50,7 +50,11 @@ pub fn holder() -> Option<Holder> {
 /// # Errors
 /// A stop with exit code 15 that names the holder.
 pub fn refuse_while_held(what: &str) -> Result<(), Stop> {
-    match holder() {
+    refuse_for(what, holder())
+}
+
+fn refuse_for(what: &str, holder: Option<Holder>) -> Result<(), Stop> {
+    match holder {
         None => Ok(()),
         Some(holder) => Err(Stop {
             exit: Exit::Held,
@@ -118,6 +122,16 @@ mod tests {
         check(0x16, 3563, None);
         check(0x10302, 77, Some(16));
         check(0x16, 9, Some(-1));
+    }
+
+    #[test]
+    fn a_holder_is_named_with_what_to_do_and_nobody_refuses_nothing() {
+        let holder = Holder { pid: Some(7), command: "rtt-tuner tune".into() };
+        let stop = refuse_for("test", Some(holder)).unwrap_err();
+        let expected = "test: a measurement holds this host: process 7: rtt-tuner tune\n\
+                        next: wait for it to end, or stop it with `kill -INT 7` (its log can be resumed)";
+        assert_eq!((stop.exit, stop.message.as_str()), (Exit::Held, expected));
+        assert_eq!(refuse_for("test", None), Ok(()));
     }
 
     #[test]

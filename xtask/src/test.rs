@@ -8,7 +8,7 @@ use std::io::{IsTerminal, stdout};
 use crate::arguments::Arguments;
 use crate::build;
 use crate::exit::{Exit, Stop};
-use crate::host_lock::holder;
+use crate::host_lock::refuse_while_held;
 use crate::packages::{self, Wishes};
 use crate::screen::{eprintln, print, println};
 use crate::transcript::{Transcript, wants_colours};
@@ -28,7 +28,7 @@ Usage: cargo xtask test [OPTIONS] [ARGUMENTS OF cargo test]
 Anything else goes to cargo test.
 
 A test that cannot run here passes and says why; these reasons are gathered at the end. Exit 1 when one stands there
-with --no-skips, 4 when no test ran at all; else as cargo.
+with --no-skips, 4 when no test ran at all, 15 while a measurement holds the host; else as cargo.
 
 Examples:
   cargo xtask test
@@ -40,15 +40,13 @@ Examples:
 /// Runs the tests; the exit code is the first failing cargo's.
 ///
 /// # Errors
-/// A stop when a tool is missing, cargo cannot be started, or no test ran.
+/// A stop when a measurement holds the host, a tool is missing, cargo cannot be started, or no test ran.
 pub fn test(workspace: &Workspace, mut arguments: Arguments) -> Result<u8, Stop> {
     let wishes =
         Wishes { no_install: arguments.take_flag("--no-install"), no_hwloc: arguments.take_flag("--no-hwloc") };
     let no_history = arguments.take_flag("--no-history");
     let no_skips = arguments.take_flag("--no-skips");
-    if let Some(holder) = holder() {
-        eprintln!("warn: these tests disturb a measurement on this host: {}", holder.shown());
-    }
+    refuse_while_held("test")?;
     let topology = packages::ensure(wishes)?;
     let mut transcript = Transcript::default();
     let mut code = 0;
