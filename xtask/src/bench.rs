@@ -17,7 +17,7 @@ Usage: cargo xtask bench tuner [OPTIONS]
 tuner: true regret of each solver in per cent, on a surface whose best point is known
   --evals LIST             evaluations per search, such as 25,50,100
   --seeds N                searches per row
-  --json                   rows {problem, solver, evals, seeds, median, mean, p90}
+  --json                   {version, rows: [{problem, solver, evals, seeds, median, mean, p90}]}
   --problem PROGRAM ARG..  another problem program (it speaks the problem protocol on stdin and stdout)
 ring: criterion's benches of rtt-ring; the samples are judged by a report, never by the bench
 
@@ -39,7 +39,7 @@ pub fn bench(workspace: &Workspace, mut arguments: Arguments) -> Result<u8, Stop
     let mut command = match subject.as_str() {
         "tuner" => {
             refuse_while_held("bench tuner")?;
-            let programs = build::stages(workspace, packages::present())?;
+            let programs = build::stages(workspace, packages::announced())?;
             let words = [&["bench".to_owned()], arguments.words()].concat();
             workspace.program(&programs.path("rtt-tuner"), &words)
         }

@@ -8,9 +8,9 @@ use crate::arguments::Arguments;
 use crate::exit::{Exit, Stop};
 use crate::host_lock::{Holder, holder};
 use crate::limits::{Host, Line, Status};
-use crate::packages::{self, Need, TOOLS, Tool, found};
+use crate::packages::{self, Need, Powers, TOOLS, Tool, found};
 use crate::screen::{print, println};
-use crate::workspace::output;
+use crate::workspace::{on_path, output};
 
 /// What `--help` prints.
 pub const HELP: &str = "\
@@ -18,13 +18,14 @@ Says what is missing to build RTT and what limits measurement here: a line each,
 
 Usage: cargo xtask doctor [--install] [--json]
 
-  --install   install what is missing (root on an apt system; else prints the command and exits with 13)
+  --install   install what is missing (root on an apt system; else prints the command and exits with 13), then look
   --json      one JSON object instead of the table:
               {version: 1, ready: bool, topology: \"hwloc\"|\"sysfs\", holder: null|{pid: null|number, command},
                lines: [{group: \"tool\"|\"limit\", name, status: \"ok\"|\"warn\"|\"fail\", found, next}]}
               Fields may be added; none changes its meaning while `version` is 1.
 
-Exit 0 when RTT can be built and measured here, 13 when a line says `fail`. Warnings do not fail.
+Exit 0 when RTT can be built and measured here, 13 when a line says `fail` or --install did not bring what it should.
+Warnings do not fail.
 
 Examples:
   cargo xtask doctor
@@ -34,6 +35,8 @@ Examples:
 
 /// Version of the `--json` document.
 const VERSION: u32 = 1;
+/// Name of the compiler's line.
+const RUST: &str = "Rust";
 
 /// Everything that `doctor` found.
 #[derive(Clone, Debug)]
@@ -47,52 +50,89 @@ struct Findings {
 /// Looks, and prints what it found.
 ///
 /// # Errors
-/// A stop when an argument is unknown, or when `--install` is asked of a process that cannot install.
+/// A stop when an argument is unknown, or when `--install` is asked of a process that cannot install or does not bring
+/// all that is missing.
 pub fn doctor(mut arguments: Arguments) -> Result<u8, Stop> {
     let install = arguments.take_flag("--install");
     let as_json = arguments.take_flag("--json");
     arguments.finish("doctor", &["--install", "--json"])?;
-    if install {
-        install_missing()?;
-    }
-    let findings = look();
+    let powers = packages::powers();
+    let missing = if install { install_missing(packages::missing, powers, packages::install)? } else { Vec::new() };
+    let findings = look(powers);
     if as_json {
         println!("{:#}", document(&findings));
     } else {
         print!("{}", table(&findings));
     }
+    refuse_missing(&missing, powers)?;
     Ok(if ready(&findings) { 0 } else { Exit::Unfit.code() })
 }
 
-fn install_missing() -> Result<(), Stop> {
-    let wanted: Vec<&str> = packages::missing().iter().flat_map(|tool| tool.packages).copied().collect();
+/// Installs what is missing, and returns what still is.
+fn install_missing(
+    missing: impl Fn() -> Vec<Tool>,
+    powers: Powers,
+    install: impl FnOnce(&[&str]) -> Result<(), Stop>,
+) -> Result<Vec<Tool>, Stop> {
+    let wanted = debian_packages(&missing());
     if wanted.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    let powers = packages::powers();
     if !(powers.root && powers.apt) {
         let command = packages::install_command(&wanted, powers);
         return Err(Stop::unfit(format!("doctor: cannot install as this user on this system\nnext: {command}")));
     }
-    packages::install(&wanted)
+    install(&wanted)?;
+    Ok(missing())
 }
 
-fn look() -> Findings {
-    let powers = packages::powers();
-    let mut tools = vec![rust()];
+fn refuse_missing(missing: &[Tool], powers: Powers) -> Result<(), Stop> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = missing.iter().map(|tool| tool.name).collect();
+    let command = packages::install_command(&debian_packages(missing), powers);
+    Err(Stop::unfit(format!(
+        "doctor: still missing after the installation: {}\nnext: see what apt-get says above, then {command}",
+        names.join(", ")
+    )))
+}
+
+fn debian_packages(tools: &[Tool]) -> Vec<&'static str> {
+    tools.iter().flat_map(|tool| tool.packages).copied().collect()
+}
+
+fn look(powers: Powers) -> Findings {
+    let mut tools = vec![rust(output("rustc", &["--version"]), on_path("rustup").is_some())];
     tools.extend(TOOLS.into_iter().map(|tool| tool_line(tool, found(tool), powers)));
     Findings { tools, limits: Host::new("/", powers.root).limits(), holder: holder(), topology: packages::present() }
 }
 
-fn rust() -> Line {
-    let needed = env!("CARGO_PKG_RUST_VERSION");
-    match output("rustc", &["--version"]) {
-        Some(version) => Line::ok("Rust", format!("{version} (needs {needed})")),
-        None => Line::fail("Rust", "no rustc on PATH", format!("install Rust {needed} or later with rustup")),
+/// The line about the compiler, by what `rustc --version` prints; apt's own is too old, so the next step is rustup's.
+fn rust(version: Option<String>, has_rustup: bool) -> Line {
+    const NEEDED: &str = env!("CARGO_PKG_RUST_VERSION");
+    let next = if has_rustup {
+        "rustup update stable && rustup default stable".to_owned()
+    } else {
+        format!("install Rust {NEEDED} or later with rustup (https://rustup.rs)")
+    };
+    let Some(version) = version else { return Line::fail(RUST, "no rustc that runs on PATH", next) };
+    match release(version.trim_start_matches("rustc ")) {
+        None => Line::warn(RUST, format!("{version}: unknown release (needs {NEEDED})"), next),
+        Some(found) if Some(&found) < release(NEEDED).as_ref() => {
+            Line::fail(RUST, format!("{version} (needs {NEEDED})"), next)
+        }
+        Some(_) => Line::ok(RUST, format!("{version} (needs {NEEDED})")),
     }
 }
 
-fn tool_line(tool: Tool, found: Option<String>, powers: packages::Powers) -> Line {
+/// The numbers of a release such as `1.89` or `1.95.0-nightly (5980 2026-04-14)`.
+fn release(text: &str) -> Option<Vec<u32>> {
+    let numbers = text.split(|c: char| !c.is_ascii_digit() && c != '.').next()?;
+    numbers.split('.').map(|number| number.parse().ok()).collect()
+}
+
+fn tool_line(tool: Tool, found: Option<String>, powers: Powers) -> Line {
     let Tool { name, packages, purpose, need } = tool;
     let command = packages::install_command(packages, powers);
     match (found, need) {
@@ -137,7 +177,10 @@ fn table(findings: &Findings) -> String {
     if ready(findings) {
         let _ = writeln!(text, "Ready with {reader}, and {limits} limits.  Next: cargo xtask tune --quick");
     } else {
-        let _ = writeln!(text, "Not ready.  Next: cargo xtask doctor --install");
+        // No package brings the compiler.
+        let rust = findings.tools.iter().find(|line| line.name == RUST && line.status == Status::Fail);
+        let next = rust.map_or("cargo xtask doctor --install", |line| &line.next);
+        let _ = writeln!(text, "Not ready.  Next: {next}");
     }
     text
 }
@@ -169,6 +212,8 @@ fn document(findings: &Findings) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
 
     fn findings(tool: Line) -> Findings {
@@ -199,6 +244,57 @@ mod tests {
     }
 
     #[test]
+    fn a_compiler_is_compared_with_the_manifest_and_brought_by_rustup() {
+        for (version, status) in [
+            (Some("rustc 1.89.0 (29483883e 2025-08-04)"), Status::Ok),
+            (Some("rustc 1.100.0-nightly (0a1b2c 2027-01-01)"), Status::Ok),
+            (Some("rustc 2.0.0"), Status::Ok),
+            (Some("rustc 1.88.1 (6b00bc388 2025-06-23)"), Status::Fail),
+            (Some("rustc 1.9.0"), Status::Fail),
+            (Some("rustc unknown"), Status::Warn),
+            (None, Status::Fail),
+        ] {
+            for has_rustup in [true, false] {
+                let line = rust(version.map(str::to_owned), has_rustup);
+                assert_eq!(line.status, status, "{line:?}");
+                assert_eq!(line.next.contains("rustup"), status != Status::Ok, "{line:?}");
+            }
+        }
+        let text = table(&findings(rust(None, false)));
+        let expected = concat!(env!("CARGO_PKG_RUST_VERSION"), " or later with rustup (https://rustup.rs)\n");
+        assert!(text.ends_with(&format!("Not ready.  Next: install Rust {expected}")), "{text}");
+    }
+
+    /// Installs where `before` is missing and `after` still is afterwards: the exit code and what was said or asked for.
+    fn check_install(before: &[Tool], after: &[Tool], powers: Powers, expected: (u8, &str)) {
+        let asked = RefCell::new(String::new());
+        let missing = || if asked.borrow().is_empty() { before.to_vec() } else { after.to_vec() };
+        let install = |packages: &[&str]| {
+            *asked.borrow_mut() = packages.join(" ");
+            Ok(())
+        };
+        let got = match install_missing(missing, powers, install).and_then(|missing| refuse_missing(&missing, powers)) {
+            Ok(()) => (0, asked.take()),
+            Err(stop) => (stop.exit.code(), stop.message),
+        };
+        assert_eq!((got.0, got.1.as_str()), expected, "{before:?} {after:?}");
+    }
+
+    #[test]
+    fn an_installation_is_looked_at_again() {
+        let root = Powers { root: true, apt: true };
+        let [_, pkg_config, hwloc, ..] = TOOLS;
+        check_install(&[], &[], root, (0, ""));
+        check_install(&[pkg_config, hwloc], &[], root, (0, "pkg-config libhwloc-dev"));
+        let failed = "doctor: still missing after the installation: hwloc\n\
+                      next: see what apt-get says above, then apt-get install --no-install-recommends libhwloc-dev";
+        check_install(&[pkg_config, hwloc], &[hwloc], root, (13, failed));
+        let refused = "doctor: cannot install as this user on this system\n\
+                       next: sudo apt-get install --no-install-recommends libhwloc-dev";
+        check_install(&[hwloc], &[hwloc], Powers { root: false, apt: true }, (13, refused));
+    }
+
+    #[test]
     fn the_document_has_its_promised_fields() {
         let document = document(&findings(Line::ok("Rust", "1.89")));
         assert_eq!(document["version"], json!(1));
@@ -209,7 +305,7 @@ mod tests {
 
     #[test]
     fn an_absent_tool_is_as_bad_as_its_need() {
-        let powers = packages::Powers { root: false, apt: true };
+        let powers = Powers { root: false, apt: true };
         let statuses: Vec<&str> = TOOLS.iter().map(|tool| tool_line(*tool, None, powers).status.word()).collect();
         assert_eq!(statuses, ["fail", "warn", "warn", "warn", "warn"]);
         assert_eq!(tool_line(TOOLS[0], Some("cc 12".into()), powers), Line::ok("C compiler", "cc 12"));

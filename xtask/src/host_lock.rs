@@ -50,7 +50,11 @@ pub fn holder() -> Option<Holder> {
 /// # Errors
 /// A stop with exit code 15 that names the holder.
 pub fn refuse_while_held(what: &str) -> Result<(), Stop> {
-    match holder() {
+    refuse_for(what, holder())
+}
+
+fn refuse_for(what: &str, holder: Option<Holder>) -> Result<(), Stop> {
+    match holder {
         None => Ok(()),
         Some(holder) => Err(Stop {
             exit: Exit::Held,
@@ -96,7 +100,7 @@ mod tests {
     use std::fs::File;
 
     use super::*;
-    use crate::screen::println;
+    use crate::screen::eprintln;
 
     const LOCKS: &str = "1: POSIX  ADVISORY  WRITE 11 00:16:3562 0 EOF\n\
                          2: FLOCK  ADVISORY  READ 12 00:16:3562 0 EOF\n\
@@ -121,10 +125,20 @@ mod tests {
     }
 
     #[test]
+    fn a_holder_is_named_with_what_to_do_and_nobody_refuses_nothing() {
+        let holder = Holder { pid: Some(7), command: "rtt-tuner tune".into() };
+        let stop = refuse_for("test", Some(holder)).unwrap_err();
+        let expected = "test: a measurement holds this host: process 7: rtt-tuner tune\n\
+                        next: wait for it to end, or stop it with `kill -INT 7` (its log can be resumed)";
+        assert_eq!((stop.exit, stop.message.as_str()), (Exit::Held, expected));
+        assert_eq!(refuse_for("test", None), Ok(()));
+    }
+
+    #[test]
     fn a_lock_is_seen_with_its_command_and_goes_with_its_file() {
         let folder = tempfile::tempdir().unwrap();
         if fs::read_to_string("/proc/locks").is_err() {
-            println!("skipped: /proc/locks cannot be read; mount /proc");
+            eprintln!("skipped: /proc/locks cannot be read; mount /proc");
             return;
         }
         assert_eq!(holder_of(folder.path()), None);

@@ -93,8 +93,13 @@ impl Host {
     }
 
     fn machine(&self) -> Line {
-        let info = self.read("proc/cpuinfo").unwrap_or_default();
-        let flags = info.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
+        let Some(flags) = self.field("proc/cpuinfo", "flags") else {
+            return Line::warn(
+                "machine",
+                "unknown: this CPU has no flag that tells a hypervisor, as those of x86 have",
+                "if it is virtual, compare only runs that were paired on this host, as `tune` does",
+            );
+        };
         if flags.split_whitespace().any(|flag| flag == "hypervisor") {
             Line::warn(
                 "machine",
@@ -125,22 +130,22 @@ impl Host {
         let hardware: Vec<&String> =
             devices.iter().filter(|name| name.starts_with("cpu") || name.starts_with("armv")).collect();
         let paranoid: i32 = self.number("proc/sys/kernel/perf_event_paranoid").unwrap_or(2);
+        let (mut found, mut next) = (Vec::new(), Vec::new());
         if hardware.is_empty() {
             let what = if devices.is_empty() { "no perf events at all" } else { "software counters only" };
-            return Line::warn(
-                "perf counters",
-                format!("absent (ENOENT): no device for hardware counters, {what}"),
-                "use bare metal, or give the guest a virtual PMU; reports say `absent`, never 0",
-            );
+            found.push(format!("absent (ENOENT): no device for hardware counters, {what}"));
+            next.push("use bare metal, or give the guest a virtual PMU; reports say `absent`, never 0");
         }
-        if paranoid > 2 && !self.is_root {
-            return Line::warn(
-                "perf counters",
-                format!("forbidden (EACCES): kernel.perf_event_paranoid is {paranoid}"),
-                "sudo sysctl kernel.perf_event_paranoid=2",
-            );
+        // Root has CAP_PERFMON. Above 2 is no level of the kernel's own: Debian's refuses everything then.
+        if paranoid >= 2 && !self.is_root && !devices.is_empty() {
+            let what = if paranoid > 2 { "kernel-side counting, or all," } else { "kernel-side counting" };
+            found.push(format!("{what} is refused (EACCES): kernel.perf_event_paranoid is {paranoid}"));
+            next.push("sudo sysctl kernel.perf_event_paranoid=1; else counts are of user space alone, or absent");
         }
-        Line::ok("perf counters", format!("{}, perf_event_paranoid {paranoid}", hardware[0]))
+        if found.is_empty() {
+            return Line::ok("perf counters", format!("{}, perf_event_paranoid {paranoid}", hardware[0]));
+        }
+        Line::warn("perf counters", found.join("; "), next.join("; "))
     }
 
     fn governor(&self) -> Line {
@@ -251,8 +256,8 @@ impl Host {
             ),
             None => Line::warn(
                 "landlock",
-                "unknown: securityfs is not mounted",
-                "sudo mount -t securityfs securityfs /sys/kernel/security",
+                "unknown: securityfs, where the kernel lists its security modules, is not mounted",
+                "sudo mount -t securityfs securityfs /sys/kernel/security, then look again",
             ),
         }
     }

@@ -20,6 +20,7 @@ mod report;
 mod screen;
 mod test;
 mod tidy;
+mod transcript;
 mod tune;
 mod workspace;
 

@@ -31,6 +31,8 @@ pub struct Member {
     pub has_benches: bool,
     /// Names of the packages it links: normal and build dependencies, as declared.
     pub links: Vec<String>,
+    /// Names of the packages that only its tests and benches link.
+    pub test_links: Vec<String>,
 }
 
 /// One crate of the resolved tree.
@@ -81,16 +83,18 @@ fn ask(workspace: &Workspace, arguments: &[&str]) -> Result<Value, Stop> {
 
 fn member(package: &Value) -> Result<Member, Stop> {
     let has_benches = each(package, "targets")?.any(|target| contains(&target["kind"], "bench"));
-    // A dev-dependency links nothing into the product, so layers do not apply to it.
-    let links = each(package, "dependencies")?
-        .filter(|dependency| dependency["kind"].as_str() != Some("dev"))
-        .map(|dependency| text(dependency, "name").map(str::to_owned))
-        .collect::<Result<_, _>>()?;
+    let (mut links, mut test_links) = (Vec::new(), Vec::new());
+    for dependency in each(package, "dependencies")? {
+        // A dev-dependency links nothing into the product, so layers do not apply to it.
+        let names = if dependency["kind"].as_str() == Some("dev") { &mut test_links } else { &mut links };
+        names.push(text(dependency, "name")?.to_owned());
+    }
     Ok(Member {
         name: text(package, "name")?.to_owned(),
         manifest: text(package, "manifest_path")?.into(),
         has_benches,
         links,
+        test_links,
     })
 }
 
@@ -174,7 +178,7 @@ mod tests {
             "dependencies": [{"name": "x", "kind": null}, {"name": "y", "kind": "dev"}, {"name": "z", "kind": "build"}],
         });
         let member = member(&package).unwrap();
-        assert_eq!(member.links, ["x", "z"]);
+        assert_eq!((member.links, member.test_links), (vec!["x".to_owned(), "z".to_owned()], vec!["y".to_owned()]));
         assert!(member.has_benches);
     }
 

@@ -139,6 +139,21 @@ pub fn present() -> Topology {
     if complete { Topology::Hwloc } else { Topology::Sysfs }
 }
 
+/// As [`present`], for a build: when it is the /sys reader, that is said.
+pub fn announced() -> Topology {
+    let topology = present();
+    if let Some(note) = note(topology, "hwloc is not installed") {
+        eprintln!("{note}");
+    }
+    topology
+}
+
+/// What is said before a build with the /sys reader.
+fn note(topology: Topology, why: &str) -> Option<String> {
+    let sentence = || format!("note: {why}: building with the /sys reader of the topology instead of hwloc");
+    (topology == Topology::Sysfs).then(sentence)
+}
+
 /// Sees to it that RTT can be built: installs what is missing where that is possible and allowed, else falls back to
 /// the /sys reader and says so.
 ///
@@ -178,12 +193,13 @@ pub fn install(packages: &[&str]) -> Result<(), Stop> {
 
 fn concluded(decision: Decision, wishes: Wishes) -> Result<Topology, Stop> {
     match decision {
-        Decision::Build(Topology::Sysfs) => {
+        Decision::Build(topology) => {
             let why = if wishes.no_hwloc { "as asked" } else { "hwloc cannot be had here" };
-            eprintln!("note: {why}: building with the /sys reader of the topology instead of hwloc");
-            Ok(Topology::Sysfs)
+            if let Some(note) = note(topology, why) {
+                eprintln!("{note}");
+            }
+            Ok(topology)
         }
-        Decision::Build(topology) => Ok(topology),
         Decision::Install(packages) => Err(Stop::unfit(format!("still missing: {}", packages.join(", ")))),
         Decision::Stop(message) => Err(Stop::unfit(message)),
     }
@@ -244,6 +260,13 @@ mod tests {
     fn root_installs_once_then_falls_back() {
         check(&[HWLOC, UDEV], ROOT, PLAIN, false, "install libhwloc-dev libudev-dev");
         check(&[HWLOC], ROOT, PLAIN, true, "Sysfs");
+    }
+
+    #[test]
+    fn the_fallback_is_never_silent() {
+        let expected = "note: x: building with the /sys reader of the topology instead of hwloc";
+        assert_eq!(note(Topology::Sysfs, "x").as_deref(), Some(expected));
+        assert_eq!(note(Topology::Hwloc, "x"), None);
     }
 
     #[test]

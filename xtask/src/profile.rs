@@ -43,7 +43,7 @@ pub fn profile(workspace: &Workspace, arguments: Arguments) -> Result<u8, Stop> 
         Some(action) if !ACTIONS.contains(&action) => return Err(unknown("profile: ", "action", action, &ACTIONS)),
         Some(_) => {}
     }
-    Err(exec(&mut command(workspace, packages::present(), arguments.words())?))
+    Err(exec(&mut command(workspace, packages::announced(), arguments.words())?))
 }
 
 /// Builds, and returns the command that verifies one profile, as seen from the folder `root` it was tuned in.

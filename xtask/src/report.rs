@@ -51,7 +51,7 @@ pub fn report(workspace: &Workspace, arguments: Arguments) -> Result<u8, Stop> {
             workspace.program(&build::history(workspace)?.path("rtt-history"), &words)
         }
         Asked::Page(words) => {
-            workspace.program(&build::stages(workspace, packages::present())?.path("rtt-report"), &words)
+            workspace.program(&build::stages(workspace, packages::announced())?.path("rtt-report"), &words)
         }
     };
     Err(exec(&mut command))

@@ -4,14 +4,23 @@
 //! command does counts, and not what it says; any other failure, such as a full disk, ends the command.
 
 use std::fmt::Arguments;
-use std::io::{ErrorKind, Write, stderr, stdout};
+use std::io::{self, ErrorKind, Write, stderr, stdout};
 use std::process;
 
 use crate::exit::Exit;
 
 /// Writes `text` to stdout.
 pub fn to_stdout(text: Arguments<'_>) {
-    match stdout().write_fmt(text).and_then(|()| stdout().flush()) {
+    end_unless_written(stdout().write_fmt(text));
+}
+
+/// Writes to stdout what a child wrote to its own.
+pub fn pass_to_stdout(bytes: &[u8]) {
+    end_unless_written(stdout().write_all(bytes));
+}
+
+fn end_unless_written(written: io::Result<()>) {
+    match written.and_then(|()| stdout().flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             eprintln!("cannot print: {error}");
             process::exit(Exit::Unexpected.code().into());
@@ -23,6 +32,11 @@ pub fn to_stdout(text: Arguments<'_>) {
 /// Writes `text` to stderr; there is no other place to say that it failed.
 pub fn to_stderr(text: Arguments<'_>) {
     let _ = stderr().write_fmt(text);
+}
+
+/// Writes to stderr what a child wrote to its own.
+pub fn pass_to_stderr(bytes: &[u8]) {
+    let _ = stderr().write_all(bytes);
 }
 
 macro_rules! print {

@@ -29,13 +29,15 @@ Checks the rules of the code base and prints every finding as `file:line: messag
 
 Usage: cargo xtask tidy [--json]
 
-  layers      a crate links only crates of lower layers; stages never link each other
+  layers      a crate links only crates of lower layers, as ARCHITECTURE.md tells them; stages never link each other;
+              polars stays in rtt-history, hwlocality in rtt-host
   map         ARCHITECTURE.md names every crate and top-level folder, and every path in it exists
-  invariants  each id of spec/invariants.md has one check and one test, and each id in a header is in the table
+  invariants  each id of spec/invariants.md has a check and a `#[test]` that name it, each id in a header has a row
   names       no file is called utils, common, core, helpers, misc, base or imp
   sizes       a file has at most 800 lines, a function 70 (120 in tests)
   header      every .rs file begins with `//!`, and its test module stands last
-  unsafe      `unsafe` stands only in ring, host, connector and store, each block with a SAFETY comment
+  unsafe      `unsafe`, or a lint level that lets it in, stands only in ring, host, connector and store, each block
+              with a SAFETY comment
   serialize   only document crates, and files of --json output and protocols, derive Serialize
 
   --json      {version: 1, findings: [{file, line, rule, message}]}

@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 
 use crate::exit::Stop;
 use crate::metadata;
@@ -78,9 +78,18 @@ fn forget_this_package(command: &mut Command) {
 /// # Errors
 /// A stop when the program cannot be started.
 pub fn run(command: &mut Command) -> Result<u8, Stop> {
-    eprintln!("$ {}", shown(command));
-    let status = command.status().map_err(|error| cannot_start(command, &error))?;
+    let mut child = start(command)?;
+    let status = child.wait().map_err(|error| Stop::unexpected(format!("{}: {error}", shown(command))))?;
     Ok(code(status))
+}
+
+/// Prints and starts a command.
+///
+/// # Errors
+/// A stop when the program cannot be started.
+pub fn start(command: &mut Command) -> Result<Child, Stop> {
+    eprintln!("$ {}", shown(command));
+    command.spawn().map_err(|error| cannot_start(command, &error))
 }
 
 /// Runs a command whose failure ends this one.
@@ -133,7 +142,8 @@ fn cannot_start(command: &Command, error: &io::Error) -> Stop {
     Stop::unexpected(format!("cannot start {}: {error}", command.get_program().display()))
 }
 
-fn code(status: ExitStatus) -> u8 {
+/// The exit code of a child, 128 + signal when a signal ended it.
+pub fn code(status: ExitStatus) -> u8 {
     let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
     u8::try_from(code).unwrap_or(1)
 }

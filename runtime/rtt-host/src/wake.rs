@@ -161,6 +161,7 @@ fn sleep(bed: &Bed, epoch: Instant) {
 mod tests {
     use super::*;
     use crate::pin::allowed_cpus;
+    use std::io::{self, Write};
 
     #[test]
     fn a_wake_takes_time_on_one_cpu_and_across_two() {
@@ -169,7 +170,9 @@ mod tests {
         for (waker, sleeper) in [(first, first), (first, last)] {
             match wake_cost(waker, sleeper) {
                 Ok(cost) => assert!(cost > Nanos(0)),
-                Err(error @ WakeError::Busy { .. }) => println!("skipped: {error}; run on an idle host"),
+                Err(error @ WakeError::Busy { .. }) => {
+                    writeln!(io::stderr(), "skipped: {error}; run on an idle host").expect("stderr")
+                }
                 Err(error) => panic!("{error}"),
             }
         }

@@ -158,7 +158,7 @@ fn line_round_trips(cpus: [usize; 2], count: u64) -> Duration {
 
 fn round_trip(c: &mut Criterion) {
     let Some(cpus) = cpu_pair() else {
-        println!("skipped: ring/round_trip needs two CPUs; allow the process a second one");
+        eprintln!("skipped: ring/round_trip needs two CPUs; allow the process a second one");
         return;
     };
     let mut group = c.benchmark_group("ring/round_trip");
@@ -235,7 +235,7 @@ fn rtrb_stream(cpus: [usize; 2], count: u64) -> Duration {
 
 fn stream(c: &mut Criterion) {
     let Some(cpus) = cpu_pair() else {
-        println!("skipped: ring/stream needs two CPUs; allow the process a second one");
+        eprintln!("skipped: ring/stream needs two CPUs; allow the process a second one");
         return;
     };
     let mut group = c.benchmark_group("ring/stream");

@@ -322,7 +322,7 @@ mod tests {
         let path = directory.path().join("key");
         write_new(&path, b"x\n", Access::Private).expect("written");
         if !rustix::process::geteuid().is_root() {
-            println!("skipped: only root can give a file away; run the tests as root");
+            writeln!(io::stderr(), "skipped: only root can give a file away; run the tests as root").expect("stderr");
             return;
         }
         std::os::unix::fs::chown(&path, Some(65534), None).expect("chown");

@@ -80,6 +80,7 @@ pub fn limit_own_memory() -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{self, Write};
 
     #[test]
     fn the_hierarchy_with_a_memory_controller_is_found() {
@@ -109,7 +110,11 @@ mod tests {
     #[test]
     fn a_process_that_was_taken_in_is_in_the_cgroup_while_it_lasts() {
         let Some(confinement) = Confinement::make() else {
-            println!("skipped: no cgroup with a memory controller can be made here; run as root or with delegation");
+            writeln!(
+                io::stderr(),
+                "skipped: no cgroup with a memory controller can be made here; run as root or with delegation"
+            )
+            .expect("stderr");
             return;
         };
         let mut child = std::process::Command::new("sleep").arg("600").spawn().expect("sleep");

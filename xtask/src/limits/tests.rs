@@ -31,11 +31,31 @@ fn counters_are_absent_forbidden_or_there() {
     let hardware = ("sys/bus/event_source/devices/cpu/type", "4");
     let strict = ("proc/sys/kernel/perf_event_paranoid", "3\n");
     let absent = "warn: absent (ENOENT): no device for hardware counters, ";
-    check(&[], true, "perf counters", &format!("{absent}no perf events at all"));
+    for is_root in [true, false] {
+        check(&[], is_root, "perf counters", &format!("{absent}no perf events at all"));
+    }
     check(&[software], true, "perf counters", &format!("{absent}software counters only"));
-    let forbidden = "warn: forbidden (EACCES): kernel.perf_event_paranoid is 3";
-    check(&[hardware, strict], false, "perf counters", forbidden);
+    let refused = "kernel-side counting is refused (EACCES): kernel.perf_event_paranoid is 2";
+    check(&[software], false, "perf counters", &format!("{absent}software counters only; {refused}"));
+    check(&[hardware], false, "perf counters", &format!("warn: {refused}"));
+    let refused = "warn: kernel-side counting, or all, is refused (EACCES): kernel.perf_event_paranoid is 3";
+    check(&[hardware, strict], false, "perf counters", refused);
     check(&[hardware, strict], true, "perf counters", "ok: cpu, perf_event_paranoid 3");
+    let lax = ("proc/sys/kernel/perf_event_paranoid", "1\n");
+    check(&[hardware, lax], false, "perf counters", "ok: cpu, perf_event_paranoid 1");
+}
+
+#[test]
+fn only_x86_tells_a_hypervisor() {
+    let path = "proc/cpuinfo";
+    let x86 = "processor\t: 0\nflags\t\t: fpu vme hypervisor lahf_lm\n";
+    let virtual_machine = "warn: virtual: neighbours share its caches, and its CPUs may move under it";
+    check(&[(path, x86)], false, "machine", virtual_machine);
+    check(&[(path, &x86.replace("hypervisor ", ""))], false, "machine", "ok: no sign of a hypervisor");
+    let arm64 = "processor\t: 0\nFeatures\t: fp asimd\n";
+    let unknown = "warn: unknown: this CPU has no flag that tells a hypervisor, as those of x86 have";
+    check(&[(path, arm64)], false, "machine", unknown);
+    check(&[], false, "machine", unknown);
 }
 
 #[test]
@@ -87,7 +107,12 @@ fn io_uring_fuse_and_landlock() {
     check(&[(lsm, "lockdown,landlock,yama")], false, "landlock", "ok: active");
     let inactive = "warn: not among the active security modules (lockdown,notlandlock)";
     check(&[(lsm, "lockdown,notlandlock")], false, "landlock", inactive);
-    check(&[], false, "landlock", "warn: unknown: securityfs is not mounted");
+    check(
+        &[],
+        false,
+        "landlock",
+        "warn: unknown: securityfs, where the kernel lists its security modules, is not mounted",
+    );
 }
 
 #[test]

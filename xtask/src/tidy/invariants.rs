@@ -2,14 +2,14 @@
 //!
 //! `spec/invariants.md` is a table with a row per id:
 //! `| RING-1 | statement | runtime/rtt-ring/src/layout.rs | runtime/rtt-ring/src/layout.rs: name_of_the_test |`.
-//! The third column names the file whose code checks it, the fourth the file and the function that test it. Both files
-//! contain the id (`RING-1`, or `ring_1` in a name): the first in code or a comment outside of header and tests, the
-//! second in tests. A header defines an id by a line that begins with it: `//! RING-1  statement`.
+//! The third column names the file whose code checks it, the fourth the file and the `#[test]` that tests it. Both name
+//! the id (`RING-1`, or `ring_1` in a name): the file in code or a comment outside of header and tests, the test in its
+//! comment, its name or its body. A header defines an id by a line that begins with it: `//! RING-1  statement`.
 
 use std::collections::BTreeMap;
 
 use super::Finding;
-use super::source::Source;
+use super::source::{Function, Source};
 use super::tree::Tree;
 
 const TABLE: &str = "spec/invariants.md";
@@ -91,19 +91,30 @@ fn check_row(tree: &Tree, row: &Row<'_>, findings: &mut Vec<Finding>) {
         push(format!("tested in `{tested}`, which does not exist"));
         return;
     };
-    let source = Source::new(tested, text);
-    let start = (source.first_test_line() - 1).min(source.lines.len());
-    if !source.lines[start..].iter().any(|line| contains_id(line, row.id)) {
-        push(format!("`{tested}` has no test that names it"));
+    let Some(test) = rest.split_whitespace().next() else {
+        push("name the test after its file: `file: test`".to_owned());
+        return;
+    };
+    let name = test.rsplit("::").next().unwrap_or(test);
+    if let Some(message) = untested(&Source::new(tested, text), name, row.id) {
+        push(format!("`{tested}` {message}"));
     }
-    match rest.split_whitespace().next() {
-        None => push("name the test after its file: `file: test`".to_owned()),
-        Some(test) => {
-            let name = test.rsplit("::").next().unwrap_or(test);
-            if !source.functions().iter().any(|function| function.name == name) {
-                push(format!("`{tested}` has no test `{name}`"));
-            }
-        }
+}
+
+/// Why the function `name` is no test of an invariant, if it is none.
+fn untested(source: &Source<'_>, name: &str, id: &str) -> Option<String> {
+    let mut named = source.functions();
+    named.retain(|function| function.name == name);
+    let tests: Vec<_> = named.iter().filter(|function| function.is_test).collect();
+    let names_id = |test: &&Function| source.lines[test.head - 1..test.last].iter().any(|line| contains_id(line, id));
+    if named.is_empty() {
+        Some(format!("has no test `{name}`"))
+    } else if tests.is_empty() {
+        Some(format!("has a function `{name}` that is no `#[test]`"))
+    } else if !tests.into_iter().any(|test| names_id(&test)) {
+        Some(format!("has a test `{name}` that does not name it (in its comment, its name or its body)"))
+    } else {
+        None
     }
 }
 
@@ -150,7 +161,7 @@ mod tests {
     use super::*;
 
     const CODE: &str = "//! A ring.\n//!\n//! RING-1  holds.\nfn f() {} // RING-1\n\
-                        #[cfg(test)]\nmod tests {\n    fn holds_ring_1() {}\n}\n";
+                        #[cfg(test)]\nmod tests {\n    #[test]\n    fn holds_ring_1() {}\n}\n";
 
     fn check_table(table: &str, code: &str, expected: &[&str]) {
         let mut findings = Vec::new();
@@ -184,14 +195,26 @@ mod tests {
         let message = "`a/src/a.rs` has no check that names it (outside of header and tests)";
         check_table(row, &header_only, &[&format!("{TABLE}:1: RING-1: {message}")]);
         let other_test = CODE.replace("ring_1", "ring_10");
-        check_table(
-            row,
-            &other_test,
-            &[
-                "spec/invariants.md:1: RING-1: `a/src/a.rs` has no test that names it",
-                "spec/invariants.md:1: RING-1: `a/src/a.rs` has no test `holds_ring_1`",
-            ],
-        );
+        check_table(row, &other_test, &[&format!("{TABLE}:1: RING-1: `a/src/a.rs` has no test `holds_ring_1`")]);
+        let helper = CODE.replace("    #[test]\n", "");
+        let message = "`a/src/a.rs` has a function `holds_ring_1` that is no `#[test]`";
+        check_table(row, &helper, &[&format!("{TABLE}:1: RING-1: {message}")]);
+    }
+
+    #[test]
+    fn the_test_itself_names_the_id() {
+        let row = "| RING-1 | x | a/src/a.rs | a/src/a.rs: holds |";
+        let test = |before: &str, head: &str, body: &str| {
+            let tests = format!("{before}    {head}#[test]\n    fn holds() {{\n        {body}\n    }}\n");
+            format!("fn f() {{}} // RING-1\n#[cfg(test)]\nmod tests {{\n{tests}}}\n")
+        };
+        check_table(row, &test("", "/// RING-1: holds.\n    ", ""), &[]);
+        check_table(row, &test("", "", "assert!(f(), \"RING-1\");"), &[]);
+        check_table(row, &test("    proptest! {}\n", "/// RING-1\n    ", ""), &[]);
+        let message = "`a/src/a.rs` has a test `holds` that does not name it (in its comment, its name or its body)";
+        let message = format!("{TABLE}:1: RING-1: {message}");
+        check_table(row, &test("    // RING-1\n\n", "", ""), &[&message]);
+        check_table(row, &test("    /// RING-1\n    #[test]\n    fn other() {}\n", "", ""), &[&message]);
     }
 
     #[test]

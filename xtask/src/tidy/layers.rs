@@ -1,6 +1,8 @@
-//! Which crate may link which: normal and build dependencies point strictly downward.
+//! Which crate may link which: normal and build dependencies point strictly downward, and the heavy crates of others
+//! stay in the one crate that is there for them, tests included.
 //!
-//! The table is the order of ARCHITECTURE.md. A crate that is not in it has no place yet, which is a finding too.
+//! The layers are those in the table of ARCHITECTURE.md, and those of crates to come; a difference is a finding. A
+//! crate that is not among them has no place yet, which is a finding too.
 
 use super::Finding;
 use super::tree::Tree;
@@ -39,9 +41,14 @@ const COMMANDS: u8 = 6;
 /// Crates that one stage alone may link, because that stage drives the real thing.
 const RESERVED: [(&str, &str); 3] =
     [("rtt-runtime", "rtt-lab"), ("rtt-store", "rtt-sim"), ("rtt-reconcile", "rtt-sim")];
+/// Families of crates that take minutes to build or want a system library, and the crate that alone may link them.
+const HEAVY: [(&str, &str); 2] = [("polars", "rtt-history"), ("hwlocality", "rtt-host")];
+/// The page whose table a person reads.
+const MAP: &str = "ARCHITECTURE.md";
 
-/// Finds links that do not point downward.
+/// Finds links that do not point downward, heavy crates out of place, and layers that the map tells otherwise.
 pub fn check(tree: &Tree, packages: &Packages, findings: &mut Vec<Finding>) {
+    check_map(tree, packages, findings);
     let is_member = |name: &str| packages.members.iter().any(|member| member.name == name);
     for member in &packages.members {
         let mut push = |about: &str, message: String| {
@@ -58,7 +65,56 @@ pub fn check(tree: &Tree, packages: &Packages, findings: &mut Vec<Finding>) {
                 push(link, message);
             }
         }
+        for link in member.links.iter().chain(&member.test_links) {
+            if let Some(only) = heavy(link).filter(|only| *only != member.name) {
+                push(link, format!("{} links {link}, which is heavy: only {only} does", member.name));
+            }
+        }
     }
+}
+
+/// The crate that alone may link `link`, if it is heavy.
+fn heavy(link: &str) -> Option<&'static str> {
+    let is_of = |family: &str| link.strip_prefix(family).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+    HEAVY.iter().find(|(family, _)| is_of(family)).map(|(_, only)| *only)
+}
+
+/// Compares the map's table with the layers above, both ways. Whether there is a map is another rule's question.
+fn check_map(tree: &Tree, packages: &Packages, findings: &mut Vec<Finding>) {
+    let Some(map) = tree.text(MAP) else { return };
+    let mut push = |line: usize, message: String| {
+        findings.push(Finding { file: MAP.to_owned(), line, rule: "layers", message });
+    };
+    let rows = rows(map);
+    for (line, name, told) in &rows {
+        match layer(name) {
+            None => push(*line, format!("crate {name} has no layer in the table of xtask's tidy")),
+            Some(own) if *told != own.to_string() => {
+                push(
+                    *line,
+                    format!("crate {name} is told to be in layer {told}; in xtask's tidy it is in layer {own}"),
+                );
+            }
+            Some(_) => {}
+        }
+    }
+    for member in packages.members.iter().filter(|member| rows.iter().all(|(_, name, _)| *name != member.name)) {
+        push(1, format!("the table of crates has no row for {}", member.name));
+    }
+}
+
+/// Line, crate and layer of each row of the table `| folder | crate | L | ...` that has a crate.
+fn rows(map: &str) -> Vec<(usize, &str, &str)> {
+    let numbered = map.lines().enumerate().map(|(index, line)| (index + 1, crate_and_layer(line)));
+    let table = numbered.skip_while(|(_, cells)| *cells != Some(("crate", "L"))).skip(2);
+    let rows = table.map_while(|(line, cells)| cells.map(|(name, told)| (line, name, told)));
+    rows.filter(|(_, name, _)| !name.is_empty()).collect()
+}
+
+/// The second and the third cell of a table's line.
+fn crate_and_layer(line: &str) -> Option<(&str, &str)> {
+    let mut cells = line.strip_prefix('|')?.split('|').map(|cell| cell.trim().trim_matches('`')).skip(1);
+    Some((cells.next()?, cells.next()?))
 }
 
 /// Why `member` may not link `link`, if it may not.
@@ -140,6 +196,48 @@ mod tests {
         check_links("rtt-lab", &["rtt-store"], Some(text));
         let text = "3: xtask links rtt-units: the commands build and start the product, they link none of it";
         check_links("xtask", &["rtt-units"], Some(text));
+    }
+
+    #[test]
+    fn heavy_crates_stay_where_they_are_wanted() {
+        check_links("rtt-history", &["polars", "polars-io"], None);
+        check_links("rtt-host", &["hwlocality"], None);
+        check_links("rtt-report", &["polaris", "hwlocal"], None);
+        let text = "3: rtt-report links polars-io, which is heavy: only rtt-history does";
+        check_links("rtt-report", &["polars-io"], Some(text));
+        let text = "3: rtt-lab links hwlocality, which is heavy: only rtt-host does";
+        check_links("rtt-lab", &["hwlocality"], Some(text));
+    }
+
+    #[test]
+    fn heavy_crates_stay_out_of_tests_too() {
+        let member = Member { name: "rtt-tuner".into(), test_links: vec!["polars".into()], ..Member::default() };
+        let mut findings = Vec::new();
+        check(&Tree::of(&[]), &Packages { members: vec![member], ..Packages::default() }, &mut findings);
+        assert_eq!(findings.len(), 1, "{findings:?}");
+    }
+
+    fn check_map_rows(rows: &str, expected: &[&str]) {
+        let map = format!("# Map\n| a | b | c |\n\n| folder | crate | L | why |\n|---|---|---|---|\n{rows}");
+        let member = |name: &str| Member { name: name.into(), ..Member::default() };
+        let members = vec![member("rtt-ring"), member("xtask")];
+        let mut findings = Vec::new();
+        check(&Tree::of(&[(MAP, &map)]), &Packages { members, ..Packages::default() }, &mut findings);
+        let got: Vec<String> = findings.iter().map(|each| format!("{}: {}", each.line, each.message)).collect();
+        assert_eq!(got, expected, "{rows}");
+    }
+
+    #[test]
+    fn the_map_tells_the_layers_that_are_checked() {
+        let (ring, xtask) = ("| `runtime/` | `rtt-ring` | 1 | U |\n", "| | `xtask` | 6 | X |\n");
+        check_map_rows(&format!("{ring}| `spec/` | | | |\n{xtask}\n| | `rtt-late` | 1 |\n"), &[]);
+        let raised = ring.replace("| 1 |", "| 2 |");
+        let text = "6: crate rtt-ring is told to be in layer 2; in xtask's tidy it is in layer 1";
+        check_map_rows(&format!("{raised}{xtask}"), &[text]);
+        let odd = "| | `rtt-odd` | 1 | C |\n";
+        let text = "8: crate rtt-odd has no layer in the table of xtask's tidy";
+        check_map_rows(&format!("{ring}{xtask}{odd}"), &[text]);
+        check_map_rows(xtask, &["1: the table of crates has no row for rtt-ring"]);
     }
 
     #[test]

@@ -19,6 +19,10 @@ pub struct Source<'a> {
 pub struct Function {
     /// Its name.
     pub name: String,
+    /// True when it carries `#[test]`.
+    pub is_test: bool,
+    /// First line of its comment and attributes, or of itself, counted from 1.
+    pub head: usize,
     /// First line, with `fn`, counted from 1.
     pub first: usize,
     /// Last line, with the closing brace, counted from 1.
@@ -69,10 +73,22 @@ impl<'a> Source<'a> {
             }
             if let Some(end) = body_end(bytes, at) {
                 let line = |end: usize| text[..end].matches('\n').count() + 1;
-                functions.push(Function { name, first: line(at), last: line(end) });
+                let (first, last) = (line(at), line(end));
+                let head = self.head(first);
+                let is_test = self.code[head - 1..first].iter().any(|line| line.contains("#[test]"));
+                functions.push(Function { name, is_test, head, first, last });
             }
         }
         functions
+    }
+
+    /// The first line of the comment and the attributes that stand above a function without a gap.
+    fn head(&self, first: usize) -> usize {
+        let belongs = |index: &usize| {
+            let (line, code) = (self.lines[*index].trim(), self.code[*index].trim_end());
+            !line.is_empty() && !line.starts_with("//!") && !code.ends_with(['{', '}', ';'])
+        };
+        first - (0..first - 1).rev().take_while(belongs).count()
     }
 }
 
@@ -253,6 +269,15 @@ mod tests {
         check_functions("trait T {\n  fn a();\n  fn b() {\n  }\n}\n", &[("b", 3, 4)]);
         check_functions("fn a() {\n  fn b() { \"}\" }\n}\n", &[("a", 1, 3), ("b", 2, 2)]);
         check_functions("type F = fn (u8);\nlet f: fn(u8) = g;\n", &[]);
+    }
+
+    #[test]
+    fn a_test_is_known_by_its_attribute_and_begins_with_its_comment() {
+        let text = "//! A.\nfn a() {}\n/// B.\n#[test]\n#[cfg(\n  unix,\n)]\nfn b() {\n  c();\n}\n\n\
+                    // #[test]\nfn c() {}\n#[test] fn d() {}\n";
+        let functions = Source::new("a/src/lib.rs", text).functions();
+        let got: Vec<_> = functions.iter().map(|each| (each.name.as_str(), each.is_test, each.head)).collect();
+        assert_eq!(got, [("a", false, 2), ("b", true, 3), ("c", false, 12), ("d", true, 14)]);
     }
 
     #[test]

@@ -5,11 +5,11 @@ use rtt_measure::Outcome;
 use rtt_report::{Run, render};
 use std::{
     fs,
+    io::{self, Write},
     path::{Path, PathBuf},
     process::Command,
 };
 
-const SKIPPED: &str = "skipped: chromium is not installed; get it with: apt-get install chromium";
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
 /// The browser, if it starts.
@@ -76,7 +76,7 @@ fn png_size(path: &Path) -> (u32, u32) {
 #[test]
 fn the_page_fits_desk_and_phone_without_a_word_in_the_console() {
     let Some(program) = browser() else {
-        println!("{SKIPPED}");
+        writeln!(io::stderr(), "skipped: no chromium; get it with `apt-get install chromium`").expect("stderr");
         return;
     };
     // Pages and pictures stay below the target folder, to be looked at.

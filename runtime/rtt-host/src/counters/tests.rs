@@ -1,6 +1,7 @@
 //! Counters of this process. Events that the host lacks are skipped with the reason.
 
 use super::*;
+use std::io::Write;
 
 fn by_name(readings: &[Reading], name: &str) -> Reading {
     readings.iter().find(|reading| reading.name == name).expect(name).clone()
@@ -22,7 +23,10 @@ fn work_moves_the_counters_of_this_thread() {
     for name in ["task_clock", "page_faults", "context_switches"] {
         match (by_name(&before, name).value, by_name(&after, name)) {
             (Ok(before), Reading { value: Ok(after), suspicious: false, .. }) => assert!(after > before, "{name}"),
-            (_, reading) => println!("skipped: {name} is {reading:?}; set kernel.perf_event_paranoid to 1 or less"),
+            (_, reading) => {
+                writeln!(io::stderr(), "skipped: {name} is {reading:?}; set kernel.perf_event_paranoid to 1 or less")
+                    .expect("stderr")
+            }
         }
     }
 }
@@ -35,7 +39,10 @@ fn threads_of_a_process_are_counted_together_with_those_to_come() {
     let after = by_name(&counters.read(), "task_clock");
     match (before.value, after.value) {
         (Ok(before), Ok(after)) => assert!(after > before),
-        (_, Err(absent)) | (Err(absent), _) => println!("skipped: task_clock is {absent}; allow perf events"),
+        (_, Err(absent)) | (Err(absent), _) => {
+            writeln!(io::stderr(), "skipped: task_clock is {absent}; set kernel.perf_event_paranoid to 1 or less")
+                .expect("stderr")
+        }
     }
 }
 

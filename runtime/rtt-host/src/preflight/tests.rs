@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::Spawn;
+use std::io::Write;
 
 #[test]
 fn host_5_the_second_measurement_is_refused_and_told_who_holds_the_lock() {
@@ -41,7 +42,7 @@ fn a_killed_holder_holds_nothing() {
     let place = tempfile::tempdir().expect("a directory");
     let child = Spawn::new("flock").argument(place.path()).arguments(["sleep", "1000"]).start();
     let Ok(mut child) = child else {
-        println!("skipped: no `flock` program; install util-linux");
+        writeln!(io::stderr(), "skipped: no `flock` program; install util-linux").expect("stderr");
         return;
     };
     // Waits until the child has it: a lock of ours in between makes it wait, and ends at once.

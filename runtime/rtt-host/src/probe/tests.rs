@@ -2,12 +2,13 @@
 
 use super::*;
 use crate::pin::allowed_cpus;
+use std::io::{self, Write};
 
 /// Two allowed CPUs, or `None` with the reason printed.
 fn pair() -> Option<(CpuId, CpuId)> {
     let cpus: Vec<CpuId> = allowed_cpus().iter().collect();
     if cpus.len() < 2 {
-        println!("skipped: one CPU is allowed; run with two or more");
+        writeln!(io::stderr(), "skipped: one CPU is allowed; run with two or more").expect("stderr");
         return None;
     }
     Some((cpus[0], cpus[1]))
@@ -17,7 +18,7 @@ fn read(prober: &mut Prober, rounds: u32) -> Option<ProbeReading> {
     match prober.probe(rounds) {
         Ok(reading) => Some(reading),
         Err(error @ ProbeError::Busy { .. }) => {
-            println!("skipped: {error}; run on an idle host");
+            writeln!(io::stderr(), "skipped: {error}; run on an idle host").expect("stderr");
             None
         }
         Err(error) => panic!("{error}"),

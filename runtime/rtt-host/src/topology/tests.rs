@@ -69,7 +69,10 @@ fn two_nodes_that_share_a_cache_are_two_nodes() {
 mod with_hwloc {
     use super::*;
     use crate::{HwlocTopology, SysTopology, TopologySource};
-    use std::path::{Path, PathBuf};
+    use std::{
+        io::{self, Write},
+        path::{Path, PathBuf},
+    };
 
     pub(super) fn synthetic(text: &str) -> Topology {
         HwlocTopology::Synthetic(text.into()).read().expect(text)
@@ -128,7 +131,11 @@ mod with_hwloc {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/topologies");
         let path: PathBuf = directory.join(name);
         if !path.exists() {
-            println!("skipped: no saved topology {name}; put hwloc's test file into ../shared/topologies");
+            writeln!(
+                io::stderr(),
+                "skipped: no saved topology {name}; put hwloc's test file into ../shared/topologies"
+            )
+            .expect("stderr");
             return None;
         }
         Some(HwlocTopology::Xml(path).read().expect(name))

@@ -128,6 +128,7 @@ fn check_read(area: fn(&rtt_ring::Segment) -> Area, offset: u64, word: u64, expe
     assert_eq!(consumer.read(&mut [0; 64]), Err(ReadError::BrokenPeer(expected)), "and again");
 }
 
+/// RING-1: a tail that no honest producer stores; beside it the heads of records.
 #[test]
 fn a_consumer_names_what_the_producer_broke() {
     let (low, high) = (0, CAPACITY);

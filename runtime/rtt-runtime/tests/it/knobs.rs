@@ -6,6 +6,7 @@ use rtt_profile::{Knobs, Wait};
 use rtt_ring::{Segment, now};
 use rtt_runtime::control::Report;
 use rtt_units::Nanos;
+use std::io::{self, Write};
 
 /// Sends `messages` one at a time, each after the one before was handled and a pause of `gap`.
 fn one_by_one(knobs: &Knobs, messages: u64, gap: Nanos) -> Report {
@@ -137,7 +138,7 @@ fn huge_pages_show_in_the_page_size() {
     let small = Run::configure(&plain()).ready.page_bytes;
     assert_eq!(small, rustix::param::page_size() as u64);
     if let Err(reason) = Segment::huge_pages_available() {
-        println!("skipped: huge pages: {reason}");
+        writeln!(io::stderr(), "skipped: no huge pages: {reason}").expect("stderr");
         return;
     }
     let huge = Knobs { huge_pages: true, ring_bytes: 4 << 20, ..plain() };

@@ -216,10 +216,8 @@ fn check(root: &Path, cue: Option<Cue>) -> Result<(), Box<dyn Error>> {
     check_corpus(root, cue.as_ref(), &mut findings)?;
     match cue {
         Some(cue) => say(&format!("ok: compared with {}", cue.version()?)),
-        None => say(&format!(
-            "skipped: no `cue` given, so neither exports nor CUE's verdicts on the corpus were compared; \
-             `cargo xtask config check` builds it where Go 1.24 or later is installed"
-        )),
+        None => say("skipped: no `cue` given, so neither exports nor CUE's verdicts on the corpus were compared; \
+             `cargo xtask config check` builds it where Go 1.24 or later is installed"),
     }
     findings.finish()
 }

@@ -7,6 +7,7 @@ use rtt_scenario::{
 use rtt_units::Nanos;
 use std::{
     fs,
+    io::{self, Write},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -20,7 +21,7 @@ fn root() -> PathBuf {
 fn cue() -> Option<Cue> {
     let cue = Cue::find(&root());
     if let Err(reason) = &cue {
-        println!("skipped: {reason}");
+        writeln!(io::stderr(), "skipped: {reason}").expect("stderr");
     }
     cue.ok()
 }
