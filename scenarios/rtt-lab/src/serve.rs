@@ -233,6 +233,13 @@ impl Lab {
         Ok(answer)
     }
 
+    /// The executable of `arm`: its own, else the one of all.
+    fn endpoint_of(&self, arm: Arm) -> Result<PathBuf, Refused> {
+        let name = serde_json::to_value(arm).expect("an arm is a name");
+        let found = self.endpoints.get(name.as_str().unwrap_or("*")).or(self.endpoints.get("*")).cloned();
+        found.ok_or_else(|| Refused::Request(format!("no endpoint was given for arm {name}")))
+    }
+
     fn run_once(
         &mut self,
         request: &MeasureRequest,
@@ -244,9 +251,7 @@ impl Lab {
     ) -> Result<TrialRecord, Refused> {
         let began = Instant::now();
         let seed = request.seed.unwrap_or(0);
-        let arm_name = serde_json::to_value(arm).expect("an arm is a name");
-        let endpoint = self.endpoints.get(arm_name.as_str().unwrap_or("*")).or(self.endpoints.get("*")).cloned();
-        let endpoint = endpoint.ok_or_else(|| Refused::Request(format!("no endpoint was given for arm {arm_name}")))?;
+        let endpoint = self.endpoint_of(arm)?;
         let rate = self.rate(scenario)?;
         let full = Nanos::from_millis(u64::from(scenario.workload.duration_ms));
         let trial = Trial {

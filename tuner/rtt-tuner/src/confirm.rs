@@ -106,11 +106,8 @@ pub(crate) fn confirm(
             break;
         }
     }
-    // The regimes of the whole run: its pairs alone may have seen too little of one.
-    let measured = session.points().into_iter().map(|point| point.found).chain(session.placebo());
-    let mut probes: Vec<RegimeProbe> = measured.flat_map(|found| found.probes().collect::<Vec<_>>()).collect();
-    probes.extend(pairs.iter().flat_map(|pair| &pair.arms).flat_map(Evaluation::probes));
-    let regimes = by_regime(&mut pairs, session.course.conditions.len(), &PairRegimes::find(probes));
+    let found = PairRegimes::find(probes(session, &pairs));
+    let regimes = by_regime(&mut pairs, session.course.conditions.len(), &found);
     let limits = &session.course.limits;
     let count = |hit: &dyn Fn(&Evaluation) -> bool| {
         [0, 1].map(|arm: usize| pairs.iter().filter(|pair| hit(&pair.arms[arm])).count() as u32)
@@ -162,6 +159,14 @@ fn record(session: &Session<'_>, pairs: Vec<Pair>, pairs_max: u32) -> Option<Con
         broke: [0; 2],
         crashed: [0; 2],
     })
+}
+
+/// The probes of the whole run: its pairs alone may have seen too little of a regime.
+fn probes(session: &Session<'_>, pairs: &[Pair]) -> Vec<RegimeProbe> {
+    let measured = session.points().into_iter().map(|point| point.found).chain(session.placebo());
+    let mut probes: Vec<RegimeProbe> = measured.flat_map(|found| found.probes().collect::<Vec<_>>()).collect();
+    probes.extend(pairs.iter().flat_map(|pair| &pair.arms).flat_map(Evaluation::probes));
+    probes
 }
 
 /// Runs of one condition that are compared, candidate's and incumbent's, in a regime: its name and ln(incumbent's p99
