@@ -6,6 +6,7 @@
 //!
 //! Nothing here changes a setting of the kernel or writes a file. Times are on `CLOCK_MONOTONIC`.
 
+mod allowance;
 mod counters;
 mod environment;
 mod fingerprint;
@@ -26,6 +27,7 @@ mod sys;
 mod topology;
 mod wake;
 
+pub use allowance::{AllowanceError, allowance};
 pub use counters::{Absent, Counters, Reading, probe_counters};
 pub use environment::environment;
 pub use fingerprint::{FingerprintError, fingerprint, fingerprint_of};
@@ -33,7 +35,7 @@ pub use fingerprint::{FingerprintError, fingerprint, fingerprint_of};
 pub use hwloc::HwlocTopology;
 pub use limits::{Limits, limits};
 pub use matrix::{LatencyMatrix, PairLatency, latency_matrix};
-pub use pin::{PinError, allowed_cpus, pin_process, pin_thread};
+pub use pin::{PinError, allowed_cpus, pin_process, pin_thread, reachable_cpus};
 pub use placement::{PlaceError, Placement, pin_name};
 pub use preflight::{HeldError, Holder, MEASURING_LOCK_PLACE, MeasuringLock};
 pub use pressure::{Interference, InterferenceError};

@@ -1,7 +1,8 @@
 //! What is true of this host for a whole run: placed, measured and named once, before the first trial.
 
 use rtt_host::{
-    Prober, Topology, allowed_cpus, environment, fingerprint, latency_matrix, limits, pin_name, topology, wake_cost,
+    AllowanceError, Prober, Topology, allowance, environment, fingerprint_of, latency_matrix, limits, pin_name,
+    topology, wake_cost,
 };
 use rtt_measure::{AbsentValue, Axis, Kind, Limits, PairLatency, Point, Scale, Value, When, point_of};
 use rtt_profile::{Fingerprint, Knobs, Pin, Preset};
@@ -17,13 +18,13 @@ const MATRIX_ROUNDS: u32 = 20_000;
 /// Why the host cannot be measured on.
 #[derive(Debug, thiserror::Error)]
 pub enum FactsError {
-    /// The list of CPUs has none that this process may use.
-    #[error("--cpus {asked}: none of them may be used; allowed here: {allowed}")]
+    /// The list of CPUs names some that this process may not use.
+    #[error("--cpus {asked}: {refused}")]
     Cpus {
         /// What was asked for.
         asked: CpuSet,
-        /// What the kernel allows.
-        allowed: CpuSet,
+        /// Why not.
+        refused: AllowanceError,
     },
     /// The topology cannot be read.
     #[error(transparent)]
@@ -58,14 +59,12 @@ impl Facts {
     /// Reads what this host is; trials stay on `cpus` where given.
     ///
     /// # Errors
-    /// [`FactsError`] when none of `cpus` may be used or the host does not tell what it is.
+    /// [`FactsError`] when one of `cpus` may not be used or the host does not tell what it is.
     pub fn read(cpus: Option<&CpuSet>) -> Result<Facts, FactsError> {
-        let here = allowed_cpus();
-        let allowed = cpus.map_or_else(|| here.clone(), |cpus| cpus.intersection(&here));
-        if let Some(asked) = cpus.filter(|_| allowed.is_empty()) {
-            return Err(FactsError::Cpus { asked: asked.clone(), allowed: here });
-        }
-        let (topology, fingerprint) = (topology()?, fingerprint()?);
+        let topology = topology()?;
+        let refused = |refused| FactsError::Cpus { asked: cpus.cloned().unwrap_or_default(), refused };
+        let allowed = allowance(&topology.isolated(), cpus).map_err(refused)?;
+        let fingerprint = fingerprint_of(&topology)?;
         Ok(Facts { topology, allowed, fingerprint, probers: BTreeMap::new() })
     }
 
@@ -212,7 +211,12 @@ mod tests {
 
     #[test]
     fn cpus_that_may_not_be_used_are_refused() {
-        let far: CpuSet = "8000".parse().expect("a list");
-        assert!(matches!(Facts::read(Some(&far)), Err(FactsError::Cpus { .. })));
+        let here = Facts::read(None).expect("this host").allowed;
+        for far in ["8000".to_owned(), format!("{here},8000")] {
+            let asked: CpuSet = far.parse().expect("a list");
+            let error = Facts::read(Some(&asked)).err().expect("no host has CPU 8000").to_string();
+            let words = format!("--cpus {asked}: CPUs 8000 may not be used here; expected some of ");
+            assert!(error.starts_with(&words), "{error}");
+        }
     }
 }
