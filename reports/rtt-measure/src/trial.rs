@@ -133,6 +133,8 @@ pub struct CounterReading {
     pub value: Option<u64>,
     /// Why it is absent, as `absent (ENOENT)`.
     pub absent: Option<String>,
+    /// What the count is worth, where it is not the whole count of a performance counter: `user mode only`.
+    pub note: Option<String>,
 }
 
 /// One fault, and what shows that it struck.

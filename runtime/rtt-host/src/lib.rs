@@ -6,6 +6,7 @@
 //!
 //! Nothing here changes a setting of the kernel or writes a file. Times are on `CLOCK_MONOTONIC`.
 
+mod accounting;
 mod allowance;
 mod counters;
 mod environment;
@@ -27,8 +28,9 @@ mod sys;
 mod topology;
 mod wake;
 
+pub use accounting::Account;
 pub use allowance::{AllowanceError, allowance};
-pub use counters::{Absent, Counters, Reading, probe_counters};
+pub use counters::{Absent, Counters, Note, Reading, probe_counters};
 pub use environment::environment;
 pub use fingerprint::{FingerprintError, fingerprint, fingerprint_of};
 #[cfg(feature = "hwloc")]

@@ -55,7 +55,7 @@ impl ProcessCost {
 }
 
 /// CPU time of process `pid` to the scheduler's precision, which `/proc/PID/stat` rounds to 10 ms.
-fn cpu_time(pid: u32) -> io::Result<Nanos> {
+pub(crate) fn cpu_time(pid: u32) -> io::Result<Nanos> {
     let pid = libc::pid_t::try_from(pid).map_err(io::Error::other)?;
     let mut clock = MaybeUninit::<libc::clockid_t>::uninit();
     // SAFETY: `clock` is valid for a write of a clock id.
@@ -63,9 +63,21 @@ fn cpu_time(pid: u32) -> io::Result<Nanos> {
     if error != 0 {
         return Err(io::Error::from_raw_os_error(error)); // This call returns its error instead of setting errno.
     }
+    // SAFETY: the call answered 0, so `clock` is written.
+    read_clock(unsafe { clock.assume_init() })
+}
+
+/// CPU time of a thread of this process, to the same precision.
+pub(crate) fn cpu_time_of_thread(thread: i32) -> io::Result<Nanos> {
+    // The kernel's name of the clock, for which the C library asks a pthread: the thread's number inverted, above the
+    // bits of a thread's clock (4) and of the scheduler's time (2). Source: MAKE_THREAD_CPUCLOCK of the kernel.
+    read_clock((!thread << 3) | 4 | 2)
+}
+
+fn read_clock(clock: libc::clockid_t) -> io::Result<Nanos> {
     let mut time = MaybeUninit::<libc::timespec>::uninit();
-    // SAFETY: the call above answered 0, so `clock` is written; `time` is valid for a write.
-    let result = unsafe { libc::clock_gettime(clock.assume_init(), time.as_mut_ptr()) };
+    // SAFETY: `time` is valid for a write; a clock that is not there is answered with an error.
+    let result = unsafe { libc::clock_gettime(clock, time.as_mut_ptr()) };
     if result != 0 {
         return Err(io::Error::last_os_error());
     }

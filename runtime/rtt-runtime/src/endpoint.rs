@@ -195,7 +195,7 @@ fn run_loop(
             Ok(value) => (Some(value), None),
             Err(absent) => (None, Some(absent.to_string())),
         };
-        Counter { name: reading.name.to_string(), value, absent }
+        Counter { name: reading.name.into(), value, absent, note: reading.note.map(|note| note.to_string()) }
     });
     (report, readings.collect())
 }

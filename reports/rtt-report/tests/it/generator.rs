@@ -287,10 +287,11 @@ impl Maker {
         self.spent_ms += 1100;
         let probe = 225 + self.draw.below(20);
         let strikes = if faulted { self.strikes(settled) } else { Vec::new() };
-        let counter = |name: &str, value: Option<u64>, absent: Option<&str>| CounterReading {
+        let counter = |name: &str, value: Option<u64>, absent: Option<&str>, note: Option<&str>| CounterReading {
             name: self.name(name),
             value,
             absent: absent.map(|text| self.name(text)),
+            note: note.map(|text| self.name(text)),
         };
         Record::Trial(Box::new(TrialRecord {
             id: self.name(id),
@@ -322,8 +323,8 @@ impl Maker {
             memory_bytes: 9 << 20,
             loop_counts: BTreeMap::from([("batches".to_owned(), 9000)]),
             counters: vec![
-                counter("context_switches", Some(12), None),
-                counter("instructions", None, Some("absent (ENOENT)")),
+                counter("page_faults", Some(12), None, Some("user mode only")),
+                counter("instructions", None, Some("absent (ENOENT)"), None),
             ],
             interference: Interference {
                 steal_us: 140,
