@@ -75,19 +75,25 @@ impl Facts {
         let (a, b) = self.pair().unwrap_or((CpuId(0), CpuId(0)));
         // A host that cannot tell its wake cost gets that of an ordinary virtual machine.
         let wake = wake_cost(a, b).unwrap_or(Nanos::from_micros(60));
-        let of_pair = matrix.pairs.iter().find(|pair| (pair.a, pair.b) == (a, b)).or(matrix.pairs.first());
+        let measured = matrix.pairs.iter().filter_map(|pair| Some(((pair.a, pair.b), pair.reading.as_ref().ok()?)));
+        let line = measured.clone().find(|(pair, _)| *pair == (a, b)).or(measured.clone().next());
         let limits = Limits {
-            line_round_trip_ns_p50: of_pair.map(|pair| pair.p50.0),
-            line_round_trip_ns_p99: of_pair.map(|pair| pair.p99.0),
+            line_round_trip_ns_p50: line.map(|(_, reading)| reading.p50.0),
+            line_round_trip_ns_p99: line.map(|(_, reading)| reading.p99.0),
             wake_ns_p50: wake.0,
             clock_read_ns: best.clock_read.0,
             memcpy_bytes_per_s: best.cached_copy_bytes_per_s,
         };
-        let row = |pair: &rtt_host::PairLatency| PairLatency {
-            a: pair.a.0,
-            b: pair.b.0,
-            round_trip_ns_p50: pair.p50.0,
-            round_trip_ns_p99: pair.p99.0,
+        let row = |pair: &rtt_host::PairLatency| {
+            let reading = pair.reading.as_ref();
+            PairLatency {
+                a: pair.a.0,
+                b: pair.b.0,
+                pin: pin_name(pair.pin).into(),
+                round_trip_ns_p50: reading.ok().map(|reading| reading.p50.0),
+                round_trip_ns_p99: reading.ok().map(|reading| reading.p99.0),
+                absent: reading.err().cloned(),
+            }
         };
         let latency_matrix = matrix.pairs.iter().map(row).collect();
         Measured { latency_matrix, limits, default: Knobs::default_for(wake) }
@@ -207,6 +213,20 @@ mod tests {
             let point: Point = facts.axes().iter().map(|axis| (axis.name.clone(), value(axis))).collect();
             knobs_of(&point).expect("knobs");
         }
+    }
+
+    /// Every pair is in the record: with figures, or with the reason why it has none.
+    #[test]
+    fn no_pair_of_the_matrix_is_lost() {
+        let mut facts = Facts::read(None).expect("this host");
+        let here = facts.topology.cpus[0].clone();
+        facts.allowed = CpuSet::from_iter([here.id, CpuId(1023)]);
+        facts.topology.cpus = vec![here.clone(), rtt_host::Cpu { id: CpuId(1023), ..here.clone() }];
+        let Measured { latency_matrix, limits, .. } = facts.measure();
+        let [row] = latency_matrix.as_slice() else { panic!("{latency_matrix:?}") };
+        assert_eq!((row.a, row.b, row.pin.as_str()), (here.id.0, 1023, "smt_sibling"));
+        assert!(row.absent.as_deref().is_some_and(|reason| reason.contains("1023")), "{row:?}");
+        assert_eq!((row.round_trip_ns_p50, limits.line_round_trip_ns_p50), (None, None));
     }
 
     #[test]
