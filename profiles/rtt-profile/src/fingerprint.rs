@@ -85,7 +85,7 @@ pub struct Conditions {
     pub kernel: String,
     /// Microcode revision, or `unknown`.
     pub microcode: String,
-    /// Frequency governor of the first CPU, or `none`.
+    /// Distinct frequency governors of the online CPUs, sorted, as `performance,powersave`; or `none`.
     pub governor: String,
     /// Mode of transparent huge pages, as `madvise`.
     pub thp: String,
