@@ -5,7 +5,7 @@
 //!
 //! The signature is checked before: who holds a `Verified<Profile>` asks here.
 
-use crate::{Conditions, Difference, Fingerprint, MachineId, Profile, utc};
+use crate::{Conditions, Difference, Fingerprint, Machine, MachineId, Profile, utc};
 use std::fmt;
 
 /// How far ahead of this host's clock a profile's creation may lie, in seconds: an hour.
@@ -47,7 +47,7 @@ pub enum AcceptError {
     /// Tuned on another machine.
     #[error(
         "the profile is for machine {theirs}, this is {here}: {} of {} fields differ, there against here: {}",
-        .differences.0.len(), .fields, .differences
+        .differences.0.len(), Machine::FIELD_COUNT, .differences
     )]
     OtherMachine {
         /// The profile's machine.
@@ -56,8 +56,6 @@ pub enum AcceptError {
         here: MachineId,
         /// The fields that differ: the profile's machine left, this one right.
         differences: Differences,
-        /// Fields compared.
-        fields: usize,
     },
     /// Its time is over.
     #[error("the profile expired on {}, it is {} now: tune again", utc(*.expired_unix_s), utc(*.now_unix_s))]
@@ -112,9 +110,7 @@ impl Profile {
         let differences = self.fingerprint.machine.differences(&here.machine);
         if self.fingerprint.machine != here.machine {
             let (theirs, here_id) = (self.machine_id(), here.machine.id());
-            let fields = 13; // As many as `Machine::differences` compares.
-            let differences = Differences(differences);
-            return Err(AcceptError::OtherMachine { theirs, here: here_id, differences, fields });
+            return Err(AcceptError::OtherMachine { theirs, here: here_id, differences: Differences(differences) });
         }
         self.check_time(now_unix_s)?;
         let differences = self.fingerprint.conditions.differences(&here.conditions);
@@ -187,6 +183,11 @@ mod tests {
             let error = accept(|here| here.machine.cores = 4, now, &[]).expect_err("another machine");
             assert!(error.contains("1 of 13 fields differ, there against here: cores: 2 against 4"), "{error}");
             assert!(error.contains(&fingerprint().machine.id().to_string()), "{error}");
+            let apart = |here: &mut Fingerprint| {
+                here.machine.stepping += 1;
+                here.machine.hypervisor = "KVM".into();
+            };
+            assert!(accept(apart, now, &[]).expect_err("another machine").contains("2 of 13 fields differ"));
         }
     }
 

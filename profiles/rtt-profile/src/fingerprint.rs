@@ -85,7 +85,7 @@ pub struct Conditions {
     pub kernel: String,
     /// Microcode revision, or `unknown`.
     pub microcode: String,
-    /// Frequency governor of the first CPU, or `none`.
+    /// Distinct frequency governors of the online CPUs, sorted, as `performance,powersave`; or `none`.
     pub governor: String,
     /// Mode of transparent huge pages, as `madvise`.
     pub thp: String,
@@ -121,6 +121,9 @@ impl fmt::Display for Difference {
 }
 
 impl Machine {
+    /// How many fields [`Machine::differences`] compares.
+    pub const FIELD_COUNT: usize = 13;
+
     /// PROFILE-2: the name of the machine, from the BLAKE3 of its canonical JSON under a domain of its own.
     pub fn id(&self) -> MachineId {
         let canonical = serde_json::to_vec(self).expect("a machine is strings and integers");
@@ -131,7 +134,7 @@ impl Machine {
 
     /// The fields in which `self` and `other` differ; empty for equal machines.
     pub fn differences(&self, other: &Machine) -> Vec<Difference> {
-        let rows: [(&'static str, String, String); 13] = [
+        let rows: [(&'static str, String, String); Machine::FIELD_COUNT] = [
             ("architecture", self.architecture.clone(), other.architecture.clone()),
             ("CPU vendor", self.vendor.clone(), other.vendor.clone()),
             ("CPU model", self.model_name.clone(), other.model_name.clone()),
@@ -147,11 +150,6 @@ impl Machine {
             ("hypervisor", self.hypervisor.clone(), other.hypervisor.clone()),
         ];
         differing(rows)
-    }
-
-    /// How far apart two machines are, 0 (equal) to 1: the share of fields that differ.
-    pub fn distance(&self, other: &Machine) -> f64 {
-        self.differences(other).len() as f64 / 13.0
     }
 }
 
@@ -214,7 +212,7 @@ mod tests {
     #[test]
     fn profile_2_each_field_of_the_machine_changes_the_id_and_is_named() {
         type Change = (&'static str, fn(&mut Machine));
-        let changes: [Change; 13] = [
+        let changes: [Change; Machine::FIELD_COUNT] = [
             ("architecture", |m| m.architecture.push('x')),
             ("CPU vendor", |m| m.vendor.push('x')),
             ("CPU model", |m| m.model_name.push('x')),

@@ -54,18 +54,22 @@ pub struct RunRecord {
     pub tool: String,
 }
 
-/// Round trip of one cache line between two CPUs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Round trip of one cache line between two CPUs: the figures, or why there are none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PairLatency {
     /// One CPU.
     pub a: u32,
     /// The other CPU.
     pub b: u32,
+    /// The pin class of the pair, as `same_l3`.
+    pub pin: String,
     /// Median in nanoseconds.
-    pub round_trip_ns_p50: u64,
+    pub round_trip_ns_p50: Option<u64>,
     /// 99th percentile in nanoseconds.
-    pub round_trip_ns_p99: u64,
+    pub round_trip_ns_p99: Option<u64>,
+    /// Why the figures are absent.
+    pub absent: Option<String>,
 }
 
 /// Physical limits measured in the same run.
@@ -133,6 +137,8 @@ pub struct CounterReading {
     pub value: Option<u64>,
     /// Why it is absent, as `absent (ENOENT)`.
     pub absent: Option<String>,
+    /// What the count is worth, where it is not the whole count of a performance counter: `user mode only`.
+    pub note: Option<String>,
 }
 
 /// One fault, and what shows that it struck.

@@ -7,7 +7,7 @@ use crate::{
 };
 use minijinja::{Value, context};
 use rtt_measure::{Regime, RunRecord, TrialRecord, Verdict};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 fn conditions(header: &RunRecord) -> Table {
     let conditions = &header.fingerprint.conditions;
@@ -44,21 +44,34 @@ fn interference(trials: &[&TrialRecord]) -> Table {
     table
 }
 
-/// Counters of the endpoint: how many trials have each, or why it is absent.
+/// One counter over all trials.
+#[derive(Default)]
+struct Present<'a> {
+    present: usize,
+    of: usize,
+    absent: Option<&'a str>,
+    notes: BTreeSet<&'a str>,
+}
+
+/// Counters of the endpoint: how many trials have each and what the count is worth, or why it is absent.
 fn counters(trials: &[&TrialRecord]) -> Table {
-    let mut seen: BTreeMap<&str, (usize, usize, Option<&str>)> = BTreeMap::new();
+    let mut seen: BTreeMap<&str, Present> = BTreeMap::new();
     for counter in trials.iter().flat_map(|t| &t.counters) {
         let entry = seen.entry(counter.name.as_str()).or_default();
-        entry.1 += 1;
-        entry.0 += usize::from(counter.value.is_some());
-        entry.2 = entry.2.or(counter.absent.as_deref());
+        entry.of += 1;
+        entry.present += usize::from(counter.value.is_some());
+        entry.absent = entry.absent.or(counter.absent.as_deref());
+        entry.notes.extend(counter.note.as_deref());
     }
     let mut table = Table::new("Performance counters of the endpoint", &["Counter", "Present"]);
-    for (name, (present, of, absent)) in seen {
-        let state = match absent {
+    for (name, Present { present, of, absent, notes }) in seen {
+        let mut state = match absent {
             Some(why) if present == 0 => why.to_owned(),
             _ => format!("in {}", words::share(present, of)),
         };
+        for note in notes {
+            state.push_str(&format!(", {note}"));
+        }
         table.row(vec![Cell::text(words::name(name)), Cell::text(state)]);
     }
     table

@@ -37,6 +37,11 @@ impl Cell {
         Cell { text: DASH.into(), class: "absent", reason: reason.into() }
     }
 
+    /// As [`Cell::absent`], with words that hold nevertheless on a line of their own.
+    pub fn absent_but(words: &str, reason: &str) -> Cell {
+        Cell { text: format!("{DASH}\n{words}"), ..Cell::absent(format!("{reason} ({words})")) }
+    }
+
     /// The figure, or why there is none.
     pub fn or(figure: Option<String>, reason: &str) -> Cell {
         match figure {

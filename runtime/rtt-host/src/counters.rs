@@ -2,26 +2,67 @@
 //!
 //! HOST-6  A counter that cannot be opened or read has no value and names the errno; it is never 0.
 //!
-//! A counter that opens and yet stays at zero over work that must move it is `suspicious`: virtual machines show such
-//! ones. Each thread that exists when the counters are opened is counted, with all threads that it starts later.
+//! What the kernel forbids is counted without the kernel's part, where that says something, else taken from the kernel's
+//! accounting (`accounting`), where it has such a count: so an ordinary user has CPU time, context switches and page
+//! faults on every host. A counter that opens and yet stays at zero over work that must move it is `suspicious`: virtual
+//! machines show such ones. Each thread that exists when the counters are opened is counted, with all threads that it
+//! starts later.
 
+use crate::accounting::{Account, Accounting, Task};
 use perf_event::{
     Builder,
     events::{Event, Hardware, Software},
 };
 use rustix::io::Errno;
-use std::{fs, hint::black_box, io, sync::OnceLock};
+use std::{fmt, fs, hint::black_box, io, sync::OnceLock};
 
-/// The events: name, what is counted, and whether the work of [`exercise`] must move it.
-const EVENTS: [(&str, Event, bool); 8] = [
-    ("task_clock", Event::Software(Software::TASK_CLOCK), true),
-    ("context_switches", Event::Software(Software::CONTEXT_SWITCHES), true),
-    ("cpu_migrations", Event::Software(Software::CPU_MIGRATIONS), false), // One CPU may be all there is.
-    ("page_faults", Event::Software(Software::PAGE_FAULTS), true),
-    ("cycles", Event::Hardware(Hardware::CPU_CYCLES), true),
-    ("instructions", Event::Hardware(Hardware::INSTRUCTIONS), true),
-    ("cache_misses", Event::Hardware(Hardware::CACHE_MISSES), true),
-    ("branch_misses", Event::Hardware(Hardware::BRANCH_MISSES), true),
+/// What is left of an event without the kernel's part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum UserPart {
+    /// All of it: the task's clock runs in both modes, whatever was left out.
+    All,
+    /// What happens in user mode.
+    Some,
+    /// Nothing: it happens in the kernel, so that such a counter would read 0.
+    None,
+}
+
+/// An event that is counted.
+struct Counted {
+    name: &'static str,
+    event: Event,
+    user_part: UserPart,
+    /// The kernel's own account of it.
+    account: Option<Account>,
+    /// Whether the work of [`exercise`] must move it.
+    must_move: bool,
+}
+
+impl Counted {
+    const fn software(name: &'static str, event: Software, user_part: UserPart, account: Account) -> Counted {
+        Counted { name, event: Event::Software(event), user_part, account: Some(account), must_move: true }
+    }
+
+    const fn hardware(name: &'static str, event: Hardware) -> Counted {
+        Counted { name, event: Event::Hardware(event), user_part: UserPart::Some, account: None, must_move: true }
+    }
+}
+
+const EVENTS: [Counted; 8] = [
+    Counted::software("task_clock", Software::TASK_CLOCK, UserPart::All, Account::CpuTime),
+    Counted::software("context_switches", Software::CONTEXT_SWITCHES, UserPart::None, Account::ContextSwitches),
+    Counted {
+        name: "cpu_migrations",
+        event: Event::Software(Software::CPU_MIGRATIONS),
+        user_part: UserPart::None,
+        account: None,
+        must_move: false, // One CPU may be all there is.
+    },
+    Counted::software("page_faults", Software::PAGE_FAULTS, UserPart::Some, Account::PageFaults),
+    Counted::hardware("cycles", Hardware::CPU_CYCLES),
+    Counted::hardware("instructions", Hardware::INSTRUCTIONS),
+    Counted::hardware("cache_misses", Hardware::CACHE_MISSES),
+    Counted::hardware("branch_misses", Hardware::BRANCH_MISSES),
 ];
 
 /// Why a counter has no value.
@@ -32,6 +73,27 @@ pub struct Absent {
     pub errno: String,
 }
 
+/// What a count is worth, where it is not the whole count of a performance counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// The kernel's part is left out (`perf_event_paranoid` forbids it).
+    UserOnly,
+    /// The kernel's accounting counted.
+    Accounting(Account),
+    /// The counter stays at zero where it cannot be zero: its value means nothing.
+    Suspicious,
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Note::UserOnly => f.pad("user mode only"),
+            Note::Accounting(account) => account.fmt(f),
+            Note::Suspicious => f.pad("suspicious: it stays at 0 over work that must move it"),
+        }
+    }
+}
+
 /// One counter's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
@@ -39,10 +101,8 @@ pub struct Reading {
     pub name: &'static str,
     /// The count since the counters were opened, scaled where the hardware shared its counters in turns.
     pub value: Result<u64, Absent>,
-    /// Whether the kernel's part is left out (`perf_event_paranoid` forbids it).
-    pub user_only: bool,
-    /// Whether the counter stays at zero where it cannot be zero: its value means nothing.
-    pub suspicious: bool,
+    /// What the count is worth.
+    pub note: Option<Note>,
 }
 
 /// Open counters of a process.
@@ -54,53 +114,70 @@ pub struct Counters {
 #[derive(Debug)]
 struct OpenEvent {
     name: &'static str,
-    user_only: bool,
-    threads: Result<Vec<perf_event::Counter>, Absent>,
+    source: Result<Source, Absent>,
+}
+
+#[derive(Debug)]
+enum Source {
+    Perf { threads: Vec<perf_event::Counter>, note: Option<Note> },
+    Kernel(Accounting),
 }
 
 impl Counters {
     /// Opens and starts the counters of every thread of process `pid`.
     pub fn open(pid: u32) -> Counters {
-        Counters::of_threads(threads_of(pid))
+        Counters::of(Task::Process(pid), &threads_of(pid))
     }
 
     /// Opens and starts the counters of the calling thread and of the threads that it starts.
     pub fn open_thread() -> Counters {
-        Counters::of_threads(Ok(vec![0])) // 0 is the caller itself to perf_event_open(2).
+        let task = Task::Thread(rustix::thread::gettid().as_raw_nonzero().get());
+        Counters::of(task, &Ok(vec![0])) // 0 is the caller itself to perf_event_open(2).
     }
 
-    fn of_threads(threads: Result<Vec<i32>, Absent>) -> Counters {
-        let open = |(name, event, _): (&'static str, Event, bool)| {
-            let opened = threads.clone().and_then(|threads| open_event(&event, &threads));
-            match opened {
-                Ok((counters, user_only)) => OpenEvent { name, user_only, threads: Ok(counters) },
-                Err(absent) => OpenEvent { name, user_only: false, threads: Err(absent) },
-            }
+    fn of(task: Task, threads: &Result<Vec<i32>, Absent>) -> Counters {
+        let open = |counted: &Counted| {
+            let perf = threads.clone().and_then(|threads| open_event(counted, &threads));
+            let source = perf.or_else(|absent| {
+                let accounting = counted.account.and_then(|account| Accounting::open(task, account).ok());
+                accounting.map(Source::Kernel).ok_or(absent)
+            });
+            OpenEvent { name: counted.name, source }
         };
-        Counters { events: EVENTS.into_iter().map(open).collect() }
+        Counters { events: EVENTS.iter().map(open).collect() }
     }
 
-    /// The counts so far, in the order of the events; readable after the process has ended.
+    /// The counts so far, in the order of the events; those of performance counters also after the process has ended.
     pub fn read(&mut self) -> Vec<Reading> {
         let suspects = suspects();
-        let read = |event: &mut OpenEvent| Reading {
-            name: event.name,
-            value: event.read(),
-            user_only: event.user_only,
-            suspicious: event.threads.is_ok() && suspects.contains(&event.name),
+        let read = |event: &mut OpenEvent| {
+            let value = event.read();
+            let suspicious = value.is_ok() && suspects.contains(&event.name);
+            let note = event.source.as_ref().ok().and_then(Source::note).filter(|_| value.is_ok());
+            Reading { name: event.name, value, note: if suspicious { Some(Note::Suspicious) } else { note } }
         };
         self.events.iter_mut().map(read).collect()
     }
 }
 
+impl Source {
+    fn note(&self) -> Option<Note> {
+        match self {
+            Source::Perf { note, .. } => *note,
+            Source::Kernel(accounting) => Some(Note::Accounting(accounting.account())),
+        }
+    }
+}
+
 impl OpenEvent {
     fn read(&mut self) -> Result<u64, Absent> {
-        let counters = match &mut self.threads {
-            Ok(counters) => counters,
+        let threads = match &mut self.source {
+            Ok(Source::Perf { threads, .. }) => threads,
+            Ok(Source::Kernel(accounting)) => return accounting.read().map_err(|error| absent(&error)),
             Err(absent) => return Err(absent.clone()), // HOST-6
         };
         let mut sum = 0_u64;
-        for counter in counters {
+        for counter in threads {
             let read = counter.read_count_and_time().map_err(|error| absent(&error))?;
             sum = sum.saturating_add(scaled(read.count, read.time_enabled, read.time_running));
         }
@@ -134,13 +211,13 @@ fn suspects() -> &'static [&'static str] {
             counters.events.iter_mut().map(moved).collect::<Vec<_>>()
         });
         let readings = tried.join().unwrap_or_default();
-        let must_move = EVENTS.iter().zip(readings).filter(|((_, _, must_move), _)| *must_move);
-        must_move.filter(|(_, (_, value))| *value == Ok(0)).map(|((name, _, _), _)| *name).collect()
+        let must_move = EVENTS.iter().filter(|counted| counted.must_move).map(|counted| counted.name);
+        must_move.filter(|name| readings.contains(&(*name, Ok(0)))).collect()
     })
 }
 
 /// Work that takes time, touches new pages, misses caches, mispredicts branches and gives up the CPU.
-fn exercise() {
+pub(crate) fn exercise() {
     const WORDS: usize = 1 << 20; // 8 MiB: more than a core's own caches.
     // Zeroed and above 32 MiB, the most that glibc's malloc serves from memory it has: its pages are new each time, and
     // only those that are touched are paid for. Source: mallopt(3), M_MMAP_THRESHOLD.
@@ -169,15 +246,17 @@ fn threads_of(pid: u32) -> Result<Vec<i32>, Absent> {
     if threads.is_empty() { Err(absent(&Errno::SRCH.into())) } else { Ok(threads) }
 }
 
-/// Opens `event` on each thread, with the kernel's part where that is allowed. Context switches and page faults are
-/// counted in the kernel, so that a counter without it would read 0: there, refusal is the answer.
-fn open_event(event: &Event, threads: &[i32]) -> Result<(Vec<perf_event::Counter>, bool), Absent> {
-    match open_all(event, threads, false) {
-        Err(error) if forbidden(&error) && !matches!(event, Event::Software(_)) => {
-            open_all(event, threads, true).map(|counters| (counters, true)).map_err(|error| absent(&error))
+/// Opens the event on each thread, with the kernel's part where that is allowed.
+fn open_event(counted: &Counted, threads: &[i32]) -> Result<Source, Absent> {
+    let whole = open_all(&counted.event, threads, false);
+    let opened = match whole {
+        Err(error) if forbidden(&error) && counted.user_part != UserPart::None => {
+            let note = (counted.user_part == UserPart::Some).then_some(Note::UserOnly);
+            open_all(&counted.event, threads, true).map(|threads| Source::Perf { threads, note })
         }
-        opened => opened.map(|counters| (counters, false)).map_err(|error| absent(&error)),
-    }
+        whole => whole.map(|threads| Source::Perf { threads, note: None }),
+    };
+    opened.map_err(|error| absent(&error))
 }
 
 fn forbidden(error: &io::Error) -> bool {

@@ -2,7 +2,11 @@
 //!
 //! A fact that the host does not show has the value `absent`, so that each record has the same names.
 
-use crate::{fingerprint::thp, hypervisor::hypervisor, procfs::text};
+use crate::{
+    fingerprint::{governors, thp},
+    hypervisor::hypervisor,
+    procfs::text,
+};
 use std::path::Path;
 
 /// The facts of this host, in a fixed order.
@@ -11,7 +15,7 @@ pub fn environment() -> Vec<(String, String)> {
     read(root, hypervisor(root))
 }
 
-fn read(root: &Path, hypervisor: String) -> Vec<(String, String)> {
+pub(crate) fn read(root: &Path, hypervisor: String) -> Vec<(String, String)> {
     let file = |path: &str| text(&root.join(path)).filter(|text| !text.is_empty()).unwrap_or_else(|| "absent".into());
     let cpu = "sys/devices/system/cpu";
     let (cgroup, quota) = cgroup(root);
@@ -20,7 +24,7 @@ fn read(root: &Path, hypervisor: String) -> Vec<(String, String)> {
         ("kernel_build", file("proc/sys/kernel/version")),
         ("hypervisor", hypervisor),
         ("clocksource", file("sys/devices/system/clocksource/clocksource0/current_clocksource")),
-        ("governor", file(&format!("{cpu}/cpu0/cpufreq/scaling_governor"))),
+        ("governor", governors(root).unwrap_or_else(|| "absent".into())),
         ("cpu_boost", boost(root)),
         ("idle_driver", file(&format!("{cpu}/cpuidle/current_driver"))),
         ("smt", file(&format!("{cpu}/smt/control"))),

@@ -6,11 +6,16 @@
 
 use crate::{
     hypervisor::hypervisor,
-    procfs::{needed, text},
+    procfs::{list, needed, text},
     topology::{Topology, TopologyError, topology},
 };
 use rtt_profile::{Conditions, Fingerprint, Machine, MemoryNode};
-use std::{collections::BTreeMap, fs, path::Path};
+use rtt_units::CpuId;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 /// Why there is no fingerprint.
 #[derive(Debug, thiserror::Error)]
@@ -147,8 +152,17 @@ fn integer(text: &str) -> Option<u32> {
 fn conditions(root: &Path, microcode: String) -> Conditions {
     let cpu = root.join("sys/devices/system/cpu");
     let kernel = text(&root.join("proc/sys/kernel/osrelease")).unwrap_or_else(|| "unknown".into());
-    let governor = text(&cpu.join("cpu0/cpufreq/scaling_governor")).unwrap_or_else(|| "none".into());
+    let governor = governors(root).unwrap_or_else(|| "none".into());
     Conditions { kernel, microcode, governor, thp: thp(root), mitigations: mitigations(&cpu.join("vulnerabilities")) }
+}
+
+/// The distinct frequency governors of the online CPUs, as `performance,powersave`; `None` where no CPU shows one.
+pub(crate) fn governors(root: &Path) -> Option<String> {
+    let cpu = root.join("sys/devices/system/cpu");
+    let online = list(&cpu.join("online")).ok()??;
+    let of = |id: CpuId| text(&cpu.join(format!("cpu{id}/cpufreq/scaling_governor"))).filter(|name| !name.is_empty());
+    let names: BTreeSet<String> = online.iter().filter_map(of).collect();
+    (!names.is_empty()).then(|| Vec::from_iter(names).join(","))
 }
 
 /// The mode of transparent huge pages: the word in brackets, or `none` on a kernel without them.

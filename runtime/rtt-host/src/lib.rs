@@ -6,6 +6,8 @@
 //!
 //! Nothing here changes a setting of the kernel or writes a file. Times are on `CLOCK_MONOTONIC`.
 
+mod accounting;
+mod allowance;
 mod counters;
 mod environment;
 mod fingerprint;
@@ -26,14 +28,16 @@ mod sys;
 mod topology;
 mod wake;
 
-pub use counters::{Absent, Counters, Reading, probe_counters};
+pub use accounting::Account;
+pub use allowance::{AllowanceError, allowance};
+pub use counters::{Absent, Counters, Note, Reading, probe_counters};
 pub use environment::environment;
 pub use fingerprint::{FingerprintError, fingerprint, fingerprint_of};
 #[cfg(feature = "hwloc")]
 pub use hwloc::HwlocTopology;
 pub use limits::{Limits, limits};
 pub use matrix::{LatencyMatrix, PairLatency, latency_matrix};
-pub use pin::{PinError, allowed_cpus, pin_process, pin_thread};
+pub use pin::{PinError, allowed_cpus, pin_process, pin_thread, reachable_cpus};
 pub use placement::{PlaceError, Placement, pin_name};
 pub use preflight::{HeldError, Holder, MEASURING_LOCK_PLACE, MeasuringLock};
 pub use pressure::{Interference, InterferenceError};

@@ -5,7 +5,7 @@
 
 use crate::{
     placement::pin_name,
-    probe::{ProbeError, one_line_probe},
+    probe::{ProbeError, ProbeReading, one_line_probe},
     topology::{Cpu, Topology, relation_of},
 };
 use rtt_profile::Pin;
@@ -17,7 +17,7 @@ const ALL_PAIRS_UP_TO: usize = 16;
 /// Pairs of each class on larger hosts.
 const PAIRS_OF_CLASS: usize = 8;
 
-/// One measured pair.
+/// One pair that was measured, or was to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PairLatency {
     /// The CPU whose thread was timed.
@@ -26,19 +26,15 @@ pub struct PairLatency {
     pub b: CpuId,
     /// How they relate.
     pub pin: Pin,
-    /// Median round trip.
-    pub p50: Nanos,
-    /// 99th percentile, as [`crate::ProbeReading::p99`].
-    pub p99: Nanos,
+    /// Its round trip, or in words why it could not be measured.
+    pub reading: Result<ProbeReading, String>,
 }
 
-/// The measured pairs of a host.
+/// The pairs of a host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LatencyMatrix {
     /// The pairs, by `a` and `b`, with `a` below `b`.
     pub pairs: Vec<PairLatency>,
-    /// Pairs that could not be measured, with the reason in words.
-    pub failed: Vec<(CpuId, CpuId, String)>,
 }
 
 impl LatencyMatrix {
@@ -46,7 +42,9 @@ impl LatencyMatrix {
     pub fn by_class(&self) -> Vec<(Pin, Nanos)> {
         let mut classes = BTreeMap::<Pin, Vec<Nanos>>::new();
         for pair in &self.pairs {
-            classes.entry(pair.pin).or_default().push(pair.p50);
+            if let Ok(reading) = &pair.reading {
+                classes.entry(pair.pin).or_default().push(reading.p50);
+            }
         }
         let median = |mut values: Vec<Nanos>| {
             values.sort_unstable();
@@ -58,10 +56,14 @@ impl LatencyMatrix {
 
 impl fmt::Display for LatencyMatrix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for pair in &self.pairs {
-            writeln!(f, "{} - {}  {:<11}  p50 {}  p99 {}", pair.a, pair.b, pin_name(pair.pin), pair.p50, pair.p99)?;
+        for PairLatency { a, b, pin, reading } in &self.pairs {
+            write!(f, "{a} - {b}  {:<11}  ", pin_name(*pin))?;
+            match reading {
+                Ok(reading) => writeln!(f, "p50 {}  p99 {}", reading.p50, reading.p99)?,
+                Err(reason) => writeln!(f, "{reason}")?,
+            }
         }
-        self.failed.iter().try_for_each(|(a, b, reason)| writeln!(f, "{a} - {b}  {reason}"))
+        Ok(())
     }
 }
 
@@ -69,14 +71,11 @@ impl fmt::Display for LatencyMatrix {
 ///
 /// One CPU gives an empty matrix. A pair that cannot be measured is listed with its reason.
 pub fn latency_matrix(topology: &Topology, allowed: &CpuSet, rounds: u32) -> LatencyMatrix {
-    let mut matrix = LatencyMatrix::default();
-    for (a, b, pin) in pairs_to_measure(topology, allowed) {
-        match one_line_probe(a, b, rounds) {
-            Ok(reading) => matrix.pairs.push(PairLatency { a, b, pin, p50: reading.p50, p99: reading.p99 }),
-            Err(error) => matrix.failed.push((a, b, in_words(&error))),
-        }
-    }
-    matrix
+    let pairs = pairs_to_measure(topology, allowed).into_iter().map(|(a, b, pin)| {
+        let reading = one_line_probe(a, b, rounds).map_err(|error| in_words(&error));
+        PairLatency { a, b, pin, reading }
+    });
+    LatencyMatrix { pairs: pairs.collect() }
 }
 
 fn in_words(error: &ProbeError) -> String {

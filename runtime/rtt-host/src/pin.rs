@@ -103,10 +103,24 @@ pub fn pin_process(pid: u32, cpus: &CpuSet) -> Result<CpuSet, PinError> {
     read_back(Some(leader.ok_or_else(gone)?), who.clone(), cpus)
 }
 
-/// The CPUs that the calling thread may run on: its cpuset, cut by its affinity. Empty where the kernel does not say
-/// (more CPUs than a mask holds).
+/// The CPUs that the calling thread runs on: its cpuset, cut by its affinity. Empty where the kernel does not say (more
+/// CPUs than a mask holds).
 pub fn allowed_cpus() -> CpuSet {
     sched_getaffinity(None).map(|mask| set_of(&mask)).unwrap_or_default()
+}
+
+/// The CPUs that the calling thread could be bound to: its cpuset, of which its affinity may be a part. [`allowed_cpus`]
+/// where the kernel does not say.
+pub fn reachable_cpus() -> CpuSet {
+    let widest = || {
+        let mut mask = Mask::new();
+        // The kernel cuts away what is offline, outside the cpuset or not there at all.
+        (0..Mask::MAX_CPU).for_each(|cpu| mask.set(cpu));
+        sched_setaffinity(None, &mask).and_then(|()| sched_getaffinity(None))
+    };
+    // In a thread of its own: the caller stays where it is bound.
+    let tried = std::thread::Builder::new().spawn(widest).ok().and_then(|thread| thread.join().ok()?.ok());
+    tried.map_or_else(allowed_cpus, |mask| set_of(&mask))
 }
 
 /// HOST-3: what is in force must be what was asked for.

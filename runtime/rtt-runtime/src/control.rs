@@ -117,6 +117,8 @@ pub struct Counter {
     pub value: Option<u64>,
     /// Why it is absent.
     pub absent: Option<String>,
+    /// What the count is worth, where it is not the whole count of a performance counter.
+    pub note: Option<String>,
 }
 
 /// What a run was.

@@ -9,7 +9,7 @@
 use crate::control::{Answer, Configure, Counter, End, HelloAnswer, LineError, Lines, Ready, Report, Request, VERSION};
 use crate::message_loop::{LoopEnd, LoopReport, MessageLoop};
 use crate::telemetry::SlicedHistogram;
-use rtt_host::{Counters, allowed_cpus, pin_thread, topology};
+use rtt_host::{Counters, allowance, allowed_cpus, pin_thread, topology};
 use rtt_measure::encode_histogram;
 use rtt_profile::{KNOB_NAMES, Knobs, Pin};
 use rtt_ring::{Consumer, Pages, Producer, RingCapacity, RingConfig, RingFds, Segment};
@@ -210,7 +210,7 @@ fn run_loop(
             Ok(value) => (Some(value), None),
             Err(absent) => (None, Some(absent.to_string())),
         };
-        Counter { name: reading.name.to_string(), value, absent }
+        Counter { name: reading.name.into(), value, absent, note: reading.note.map(|note| note.to_string()) }
     });
     (report, readings.collect())
 }
@@ -271,6 +271,8 @@ fn place(knobs: &Knobs, wanted: &Configure) -> Result<(CpuSet, CpuSet), String> 
         return Ok((allowed.clone(), allowed));
     }
     let topology = topology().map_err(|error| in_full(&error))?;
+    // As the lab places by default, so that a profile runs where it was measured.
+    let allowed = allowance(&topology.isolated(), None).map_err(|error| error.to_string())?;
     let placed = topology.place(knobs.pin, &allowed, wanted.rings as usize).map_err(|error| error.to_string())?;
     Ok((placed.consumer, placed.producer))
 }

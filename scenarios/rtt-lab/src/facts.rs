@@ -1,7 +1,8 @@
 //! What is true of this host for a whole run: placed, measured and named once, before the first trial.
 
 use rtt_host::{
-    Prober, Topology, allowed_cpus, environment, fingerprint, latency_matrix, limits, pin_name, topology, wake_cost,
+    AllowanceError, Prober, Topology, allowance, environment, fingerprint_of, latency_matrix, limits, pin_name,
+    topology, wake_cost,
 };
 use rtt_measure::{AbsentValue, Axis, Kind, Limits, PairLatency, Point, Scale, Value, When, point_of};
 use rtt_profile::{Fingerprint, Knobs, Pin, Preset};
@@ -17,13 +18,13 @@ const MATRIX_ROUNDS: u32 = 20_000;
 /// Why the host cannot be measured on.
 #[derive(Debug, thiserror::Error)]
 pub enum FactsError {
-    /// The list of CPUs has none that this process may use.
-    #[error("--cpus {asked}: none of them may be used; allowed here: {allowed}")]
+    /// The list of CPUs names some that this process may not use.
+    #[error("--cpus {asked}: {refused}")]
     Cpus {
         /// What was asked for.
         asked: CpuSet,
-        /// What the kernel allows.
-        allowed: CpuSet,
+        /// Why not.
+        refused: AllowanceError,
     },
     /// The topology cannot be read.
     #[error(transparent)]
@@ -58,14 +59,12 @@ impl Facts {
     /// Reads what this host is; trials stay on `cpus` where given.
     ///
     /// # Errors
-    /// [`FactsError`] when none of `cpus` may be used or the host does not tell what it is.
+    /// [`FactsError`] when one of `cpus` may not be used or the host does not tell what it is.
     pub fn read(cpus: Option<&CpuSet>) -> Result<Facts, FactsError> {
-        let here = allowed_cpus();
-        let allowed = cpus.map_or_else(|| here.clone(), |cpus| cpus.intersection(&here));
-        if let Some(asked) = cpus.filter(|_| allowed.is_empty()) {
-            return Err(FactsError::Cpus { asked: asked.clone(), allowed: here });
-        }
-        let (topology, fingerprint) = (topology()?, fingerprint()?);
+        let topology = topology()?;
+        let refused = |refused| FactsError::Cpus { asked: cpus.cloned().unwrap_or_default(), refused };
+        let allowed = allowance(&topology.isolated(), cpus).map_err(refused)?;
+        let fingerprint = fingerprint_of(&topology)?;
         Ok(Facts { topology, allowed, fingerprint, probers: BTreeMap::new() })
     }
 
@@ -76,19 +75,25 @@ impl Facts {
         let (a, b) = self.pair().unwrap_or((CpuId(0), CpuId(0)));
         // A host that cannot tell its wake cost gets that of an ordinary virtual machine.
         let wake = wake_cost(a, b).unwrap_or(Nanos::from_micros(60));
-        let of_pair = matrix.pairs.iter().find(|pair| (pair.a, pair.b) == (a, b)).or(matrix.pairs.first());
+        let measured = matrix.pairs.iter().filter_map(|pair| Some(((pair.a, pair.b), pair.reading.as_ref().ok()?)));
+        let line = measured.clone().find(|(pair, _)| *pair == (a, b)).or(measured.clone().next());
         let limits = Limits {
-            line_round_trip_ns_p50: of_pair.map(|pair| pair.p50.0),
-            line_round_trip_ns_p99: of_pair.map(|pair| pair.p99.0),
+            line_round_trip_ns_p50: line.map(|(_, reading)| reading.p50.0),
+            line_round_trip_ns_p99: line.map(|(_, reading)| reading.p99.0),
             wake_ns_p50: wake.0,
             clock_read_ns: best.clock_read.0,
             memcpy_bytes_per_s: best.cached_copy_bytes_per_s,
         };
-        let row = |pair: &rtt_host::PairLatency| PairLatency {
-            a: pair.a.0,
-            b: pair.b.0,
-            round_trip_ns_p50: pair.p50.0,
-            round_trip_ns_p99: pair.p99.0,
+        let row = |pair: &rtt_host::PairLatency| {
+            let reading = pair.reading.as_ref();
+            PairLatency {
+                a: pair.a.0,
+                b: pair.b.0,
+                pin: pin_name(pair.pin).into(),
+                round_trip_ns_p50: reading.ok().map(|reading| reading.p50.0),
+                round_trip_ns_p99: reading.ok().map(|reading| reading.p99.0),
+                absent: reading.err().cloned(),
+            }
         };
         let latency_matrix = matrix.pairs.iter().map(row).collect();
         Measured { latency_matrix, limits, default: Knobs::default_for(wake) }
@@ -210,9 +215,28 @@ mod tests {
         }
     }
 
+    /// Every pair is in the record: with figures, or with the reason why it has none.
+    #[test]
+    fn no_pair_of_the_matrix_is_lost() {
+        let mut facts = Facts::read(None).expect("this host");
+        let here = facts.topology.cpus[0].clone();
+        facts.allowed = CpuSet::from_iter([here.id, CpuId(1023)]);
+        facts.topology.cpus = vec![here.clone(), rtt_host::Cpu { id: CpuId(1023), ..here.clone() }];
+        let Measured { latency_matrix, limits, .. } = facts.measure();
+        let [row] = latency_matrix.as_slice() else { panic!("{latency_matrix:?}") };
+        assert_eq!((row.a, row.b, row.pin.as_str()), (here.id.0, 1023, "smt_sibling"));
+        assert!(row.absent.as_deref().is_some_and(|reason| reason.contains("1023")), "{row:?}");
+        assert_eq!((row.round_trip_ns_p50, limits.line_round_trip_ns_p50), (None, None));
+    }
+
     #[test]
     fn cpus_that_may_not_be_used_are_refused() {
-        let far: CpuSet = "8000".parse().expect("a list");
-        assert!(matches!(Facts::read(Some(&far)), Err(FactsError::Cpus { .. })));
+        let here = Facts::read(None).expect("this host").allowed;
+        for far in ["8000".to_owned(), format!("{here},8000")] {
+            let asked: CpuSet = far.parse().expect("a list");
+            let error = Facts::read(Some(&asked)).err().expect("no host has CPU 8000").to_string();
+            let words = format!("--cpus {asked}: CPUs 8000 may not be used here; expected some of ");
+            assert!(error.starts_with(&words), "{error}");
+        }
     }
 }

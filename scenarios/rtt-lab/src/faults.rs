@@ -10,7 +10,7 @@
 
 use crate::confinement::Confinement;
 use crate::control::Proof;
-use rtt_host::{Child, Spawn};
+use rtt_host::{Child, Spawn, pin_process};
 use rtt_measure::StrikeProof;
 use rtt_ring::now;
 use rtt_scenario::{FaultKind, FaultSchedule, Strike};
@@ -158,6 +158,8 @@ impl Striker {
         if let Some(confinement) = confinement {
             confinement.take(child.pid()).map_err(|error| format!("not taken into the cgroup: {error}"))?;
         }
+        // Once more, and read back: before Linux 6.2 a process that enters a cgroup may run on all of its cpuset.
+        pin_process(child.pid(), cpus).map_err(|error| rtt_seal::in_full(&error))?;
         let orders = child.take_stdin().ok_or("no pipe to it")?;
         let mut proofs = BufReader::new(child.take_stdout().ok_or("no pipe from it")?);
         let mut ready = String::new();

@@ -433,6 +433,7 @@ pub fn counters(report: &Report) -> Vec<CounterReading> {
         name: counter.name.clone(),
         value: counter.value,
         absent: counter.absent.clone(),
+        note: counter.note.clone(),
     };
     report.counters.iter().map(reading).collect()
 }

@@ -204,14 +204,23 @@ impl Maker {
             thp: "madvise".into(),
             mitigations: "meltdown=not affected; spectre_v2=enhanced IBRS; tsx_async_abort=not affected".into(),
         };
-        let pair = |a, b, p50| PairLatency { a, b, round_trip_ns_p50: p50, round_trip_ns_p99: p50 + p50 / 2 };
+        let pair = |a, b, p50: Option<u64>| PairLatency {
+            a,
+            b,
+            pin: self.name(if a + 2 == b { "smt_sibling" } else { "same_l3" }),
+            round_trip_ns_p50: p50,
+            round_trip_ns_p99: p50.map(|p50| p50 + p50 / 2),
+            absent: p50.is_none().then(|| self.name("probe of CPUs 2 and 3: one of the CPUs is kept busy")),
+        };
+        let matrix =
+            [(0, 1, Some(233)), (0, 2, Some(48)), (0, 3, Some(236)), (1, 2, Some(231)), (1, 3, Some(49)), (2, 3, None)];
         RunRecord {
             version: 1,
             run: run_name(folder),
             created_unix_s: 1_795_423_500,
             fingerprint: Fingerprint { machine, conditions },
             topology: self.name("machine 16GiB\n  package 0\n    L3 105MiB\n      core 0: L2 2MiB, L1d 48KiB: CPU 0, CPU 2\n      core 1: L2 2MiB, L1d 48KiB: CPU 1, CPU 3"),
-            latency_matrix: vec![pair(0, 1, 233), pair(0, 2, 48), pair(0, 3, 236), pair(1, 2, 231), pair(1, 3, 49), pair(2, 3, 240)],
+            latency_matrix: matrix.map(|(a, b, p50)| pair(a, b, p50)).into(),
             limits: Limits {
                 line_round_trip_ns_p50: Some(233),
                 line_round_trip_ns_p99: Some(324),
@@ -287,10 +296,11 @@ impl Maker {
         self.spent_ms += 1100;
         let probe = 225 + self.draw.below(20);
         let strikes = if faulted { self.strikes(settled) } else { Vec::new() };
-        let counter = |name: &str, value: Option<u64>, absent: Option<&str>| CounterReading {
+        let counter = |name: &str, value: Option<u64>, absent: Option<&str>, note: Option<&str>| CounterReading {
             name: self.name(name),
             value,
             absent: absent.map(|text| self.name(text)),
+            note: note.map(|text| self.name(text)),
         };
         Record::Trial(Box::new(TrialRecord {
             id: self.name(id),
@@ -322,8 +332,8 @@ impl Maker {
             memory_bytes: 9 << 20,
             loop_counts: BTreeMap::from([("batches".to_owned(), 9000)]),
             counters: vec![
-                counter("context_switches", Some(12), None),
-                counter("instructions", None, Some("absent (ENOENT)")),
+                counter("page_faults", Some(12), None, Some("user mode only")),
+                counter("instructions", None, Some("absent (ENOENT)"), None),
             ],
             interference: Interference {
                 steal_us: 140,

@@ -104,6 +104,8 @@ fn a_void_trial_and_a_crash_are_named_with_their_reasons() {
             "endpoint ended with signal 9",
             "never settled",
             "absent (ENOENT)",
+            "in 220 of 220 (100\u{202f}%), user mode only",
+            "probe of CPUs 2 and 3: one of the CPUs is kept busy (same L3)",
             "220 trials: 215 settled, 1 never settled, 3 void, 1 crashed",
         ],
     );

@@ -78,6 +78,26 @@ fn conditions_never_change_the_machine() {
     assert_eq!(fields, ["kernel", "governor", "thp", "mitigations"]);
 }
 
+/// One slow CPU is enough to tell two hosts apart; one that is switched off counts for nothing.
+#[test]
+fn the_governors_of_all_online_cpus_are_told() {
+    let tree = tree();
+    let set = |cpu: u32, name: &str| {
+        tree.write(&format!("sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_governor"), name);
+    };
+    let told = || {
+        let environment = crate::environment::read(tree.root(), "KVM".into());
+        let fact = environment.into_iter().find(|(name, _)| name == "governor").expect("a fact").1;
+        (conditions(tree.root(), String::new()).governor, fact)
+    };
+    assert_eq!(told(), ("none".into(), "absent".into()));
+    (0..8).for_each(|cpu| set(cpu, "performance"));
+    set(9, "schedutil"); // CPUs 8-9 are switched off.
+    assert_eq!(told(), ("performance".into(), "performance".into()));
+    set(7, "powersave");
+    assert_eq!(told(), ("performance,powersave".into(), "performance,powersave".into()));
+}
+
 #[test]
 fn a_host_without_cpuinfo_is_an_error() {
     let tree = Tree::two_packages();

@@ -43,9 +43,26 @@ fn this_host_is_measured_or_says_why_not() {
     let topology = SysTopology::this_host().read().expect("a mounted /sys");
     let cpus: CpuSet = allowed_cpus().iter().take(3).collect();
     let matrix = latency_matrix(&topology, &cpus, 400);
-    assert_eq!(matrix.pairs.len() + matrix.failed.len(), cpus.len() * (cpus.len() - 1) / 2);
-    assert!(matrix.pairs.iter().all(|pair| pair.p50 > Nanos(0) && pair.p50 <= pair.p99));
-    assert_eq!(matrix.to_string().lines().count(), matrix.pairs.len() + matrix.failed.len());
+    assert_eq!(matrix.pairs.len(), cpus.len() * (cpus.len() - 1) / 2);
+    let mut readings = matrix.pairs.iter().filter_map(|pair| pair.reading.as_ref().ok());
+    assert!(readings.all(|reading| reading.p50 > Nanos(0) && reading.p50 <= reading.p99));
+    assert_eq!(matrix.to_string().lines().count(), matrix.pairs.len());
+}
+
+/// No pair is lost for a CPU that the kernel refuses: it keeps its class and says why.
+#[test]
+fn a_pair_that_cannot_be_measured_has_its_class_and_the_reason() {
+    let here = allowed_cpus().iter().next().expect("a CPU");
+    let tree = Tree::new();
+    tree.write("sys/devices/system/cpu/online", &format!("{here},1023"));
+    let topology = tree.read().expect("a machine");
+    let matrix = latency_matrix(&topology, &topology.cpu_set(), 400);
+    let [pair] = matrix.pairs.as_slice() else { panic!("{matrix}") };
+    assert_eq!((pair.a, pair.b, pair.pin), (here, CpuId(1023), Pin::SameNuma));
+    let reason = pair.reading.as_ref().expect_err("no test host has CPU 1023");
+    assert!(reason.contains("1023") && reason.contains("refused"), "{reason}");
+    assert!(matrix.to_string().contains(reason), "{matrix}");
+    assert_eq!(matrix.by_class(), []);
 }
 
 #[test]
@@ -54,8 +71,7 @@ fn classes_are_summed_up_by_their_median() {
         a: CpuId(a),
         b: CpuId(a + 1),
         pin,
-        p50: Nanos(p50),
-        p99: Nanos(p50),
+        reading: Ok(ProbeReading { p50: Nanos(p50), p99: Nanos(p50), rounds: 8 }),
     };
     let pairs = vec![
         pair(0, Pin::OtherNuma, 500),
@@ -63,6 +79,6 @@ fn classes_are_summed_up_by_their_median() {
         pair(2, Pin::SameL3, 50),
         pair(3, Pin::SameL3, 70),
     ];
-    let matrix = LatencyMatrix { pairs, failed: Vec::new() };
+    let matrix = LatencyMatrix { pairs };
     assert_eq!(matrix.by_class(), [(Pin::SameL3, Nanos(70)), (Pin::OtherNuma, Nanos(500))]);
 }

@@ -126,6 +126,43 @@ mod with_hwloc {
         }
     }
 
+    /// A made-up machine, saved: 2 NUMA nodes, each of 2 L3 caches, of 2 cores, of 2 threads.
+    #[test]
+    fn a_saved_machine_is_read_with_its_classes_caches_and_distances() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/two_nodes.xml");
+        let topology = HwlocTopology::Xml(path.clone()).read().expect("a saved machine");
+        assert_eq!((topology.cpus.len(), topology.core_count(), topology.threads_per_core()), (16, 8, 2));
+        assert_eq!((topology.package_count(), topology.memory), (2, Bytes(32 << 30)));
+        let nodes = [(0, "0-3,8-11", vec![10, 32]), (1, "4-7,12-15", vec![32, 10])].map(|(id, cpus, distances)| Node {
+            id: NumaNode(id),
+            cpus: set(cpus),
+            memory: Bytes(16 << 30),
+            distances,
+        });
+        assert_eq!(topology.nodes, nodes);
+        let shared = |level| topology.caches.iter().filter(move |cache| cache.level == level).map(|cache| &cache.cpus);
+        assert!(shared(3).eq(&["0-1,8-9", "2-3,10-11", "4-5,12-13", "6-7,14-15"].map(set)));
+        assert!(shared(2).eq(&[0, 1, 2, 3, 4, 5, 6, 7].map(|core| CpuSet::from_iter([CpuId(core), CpuId(core + 8)]))));
+        let all = topology.cpu_set();
+        let classes = [Pin::Unpinned, Pin::SameCpu, Pin::SmtSibling, Pin::SameL3, Pin::SameNuma, Pin::OtherNuma];
+        assert_eq!(topology.pin_classes(&all), classes);
+        for (b, pin, count) in [
+            (0, Pin::SameCpu, 1),
+            (8, Pin::SmtSibling, 1),
+            (9, Pin::SameL3, 2),
+            (11, Pin::SameNuma, 4),
+            (12, Pin::OtherNuma, 8),
+        ] {
+            assert_eq!(topology.relation(CpuId(0), CpuId(b)), Some(pin), "CPUs 0 and {b}");
+            for a in all.iter() {
+                let of_class = all.iter().filter(|b| topology.relation(a, *b) == Some(pin)).count();
+                assert_eq!(of_class, count, "CPU {a}: {pin:?}");
+            }
+        }
+        assert_eq!(topology.source, format!("hwloc, saved {}", path.display()));
+        assert!(topology.isolated().is_empty() && topology.offline.is_empty(), "this host's are not those of a file");
+    }
+
     /// The saved machines beside the repository, or `None` with the reason printed.
     fn saved(name: &str) -> Option<Topology> {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/topologies");

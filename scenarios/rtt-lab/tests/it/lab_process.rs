@@ -50,13 +50,7 @@ impl Bench {
     }
 
     pub fn lab(&self) -> Lab {
-        let mut child = self.spawn().start().expect("the lab starts");
-        let requests = child.take_stdin().expect("piped");
-        let mut answers = BufReader::new(child.take_stdout().expect("piped"));
-        let mut line = String::new();
-        answers.read_line(&mut line).expect("a hello");
-        let hello = serde_json::from_str(&line).expect("a hello");
-        Lab { child, hello, requests, answers }
+        Lab::start(self.spawn())
     }
 
     pub fn trials(&self) -> Vec<TrialRecord> {
@@ -101,6 +95,16 @@ pub fn request(id: &str, scenario: &str, point: &Point) -> MeasureRequest {
 }
 
 impl Lab {
+    pub fn start(spawn: Spawn) -> Lab {
+        let mut child = spawn.start().expect("the lab starts");
+        let requests = child.take_stdin().expect("piped");
+        let mut answers = BufReader::new(child.take_stdout().expect("piped"));
+        let mut line = String::new();
+        answers.read_line(&mut line).expect("a hello");
+        let hello = serde_json::from_str(&line).expect("a hello");
+        Lab { child, hello, requests, answers }
+    }
+
     pub fn ask(&mut self, request: &MeasureRequest) {
         self.say(&serde_json::to_string(request).expect("JSON"));
     }

@@ -1,8 +1,9 @@
 //! The problem protocol, the log and the lock, from outside.
 
-use crate::lab_process::{Bench, request};
-use rtt_host::Ended;
+use crate::lab_process::{Bench, Lab, request};
+use rtt_host::{Ended, reachable_cpus};
 use rtt_measure::{Arm, MeasureRequest, Value, Verdict};
+use rtt_units::{CpuId, CpuSet};
 use std::io::{Read, Write};
 use std::process::Stdio;
 
@@ -109,6 +110,33 @@ fn what_a_killed_lab_started_dies_with_it() {
             std::thread::yield_now();
         }
     }
+}
+
+/// A lab that was started on one CPU, as the kernel starts it off the isolated ones, and is told another.
+#[test]
+fn all_that_a_lab_starts_runs_on_the_cpus_it_is_told() {
+    let cpus: Vec<CpuId> = reachable_cpus().iter().collect();
+    let [first, .., last] = cpus.as_slice() else {
+        writeln!(std::io::stderr(), "skipped: one CPU can be reached; run with two or more").expect("stderr");
+        return;
+    };
+    let bench = Bench::new();
+    let spawn = bench.spawn().cpus(CpuSet::from_iter([*first])).argument("--cpus").argument(last.to_string());
+    let mut lab = Lab::start(spawn);
+    let point = lab.default_point();
+    let faults = Some(lab.hello.faults[0].digest);
+    lab.ask(&MeasureRequest { faults, ..request("elsewhere", "steady", &point) });
+    lab.running_endpoint();
+    let started = lab.children();
+    assert!(started.len() > 1, "an endpoint and the faults' processes: {started:?}");
+    for pid in started {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+        let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).expect("a row");
+        assert_eq!(list.trim(), last.to_string(), "{status}");
+    }
+    lab.answer();
+    let trial = bench.trials().pop().expect("a record");
+    assert_eq!(trial.cpus, Some([last.to_string(), last.to_string()]), "{:?}", trial.reason);
 }
 
 #[test]
