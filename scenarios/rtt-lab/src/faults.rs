@@ -33,7 +33,7 @@ const STOP_PATIENCE: Nanos = Nanos(100_000_000);
 
 /// A fault's process, ready for orders.
 struct Striker {
-    _child: Child,
+    child: Child,
     orders: ChildStdin,
     proofs: BufReader<ChildStdout>,
 }
@@ -61,6 +61,11 @@ impl Strikers {
             }
         }
         Ok(Strikers { by_kind, confinement })
+    }
+
+    /// The faults' processes.
+    pub fn pids(&self) -> impl Iterator<Item = u32> + '_ {
+        self.by_kind.values().map(|striker| striker.child.pid())
     }
 
     /// Carries out `schedule` for a run of `length` that begins at `start`; what came of each strike, in order.
@@ -167,7 +172,7 @@ impl Striker {
         if ready.trim() != "ready" {
             return Err(format!("it did not start, and said `{}`", ready.trim()));
         }
-        Ok(Striker { _child: child, orders, proofs })
+        Ok(Striker { child, orders, proofs })
     }
 
     /// CHAOS-2: one order, and its proof held against what was ordered.

@@ -6,7 +6,8 @@
 //! LAB-3  Latency counts from the intended send time. Lateness that the endpoint caused is latency and carries over
 //!        to the messages behind it: b(i) = min(attempt(i) - intended(i), b(i-1) + blocked(i-1)), where blocked is the
 //!        time in which a full ring, waking the endpoint, or the endpoint on the one CPU that both share, kept the
-//!        generator from sending; of a shared CPU no more than the endpoint used of it, by the kernel's account.
+//!        generator from sending; of a shared CPU no more than the endpoint, and the faults that strike it there, used
+//!        of it by the kernel's account.
 //!        The rest is the generator's own lag: the second stamp, attempt(i) - b(i), leaves it out.
 
 use crate::arrivals::{Arrivals, Due};
@@ -78,37 +79,38 @@ impl Pace {
     }
 }
 
-/// What the endpoint uses of the one CPU that both share; nothing where each has its own.
-#[derive(Clone, Copy, Debug)]
-struct SharedCpu {
-    clock: Option<CpuClock>,
+/// What the endpoint and its faults use of the one CPU that all share; nothing where generator and endpoint have one each.
+#[derive(Debug)]
+struct SharedCpu<'a> {
+    clocks: &'a [CpuClock],
     used: Nanos,
 }
 
-impl SharedCpu {
-    fn new(clock: Option<CpuClock>) -> SharedCpu {
-        let mut shared = SharedCpu { clock, used: Nanos(0) };
+impl SharedCpu<'_> {
+    fn new(clocks: &[CpuClock]) -> SharedCpu<'_> {
+        let mut shared = SharedCpu { clocks, used: Nanos(0) };
         shared.used_since();
         shared
     }
 
-    /// CPU time of the endpoint since the last call; none where it is gone, which the ring tells.
+    /// Their CPU time since the last call; a process that is gone adds none, which the ring or its missing proof tells.
     fn used_since(&mut self) -> Nanos {
-        let Some(used) = self.clock.and_then(|clock| clock.read().ok()) else { return Nanos(0) };
+        let used = self.clocks.iter().filter_map(|clock| clock.read().ok());
+        let used = used.fold(Nanos(0), Nanos::saturating_add);
         let since = used.since(self.used);
         self.used = used;
         since
     }
 
-    /// LAB-3: for how long the endpoint kept the CPU that was given to it, of the `late` that it is to account for. What
-    /// a third had of it, or a pause of the generator itself, is its own lag.
+    /// LAB-3: for how long they kept the CPU that was given away, of the `late` that they are to account for. What others
+    /// had of it, or a pause of the generator itself, is its own lag.
     fn kept(&mut self, late: Nanos) -> Nanos {
-        if self.clock.is_none() { Nanos(0) } else { self.used_since().min(late) }
+        if self.clocks.is_empty() { Nanos(0) } else { self.used_since().min(late) }
     }
 
     /// LAB-3: for how long waking the endpoint kept the generator, of the `spent` on it: all where each has its own CPU.
     fn woke(&mut self, spent: Nanos) -> Nanos {
-        if self.clock.is_none() { spent } else { self.used_since().min(spent) }
+        if self.clocks.is_empty() { spent } else { self.used_since().min(spent) }
     }
 }
 
@@ -125,23 +127,27 @@ pub struct Run {
     pub wait: WaitStrategy,
     /// What to do until the next message is due.
     pub pace: Pace,
-    /// The endpoint's CPU clock where it shares its one CPU with the generator.
-    pub shared_cpu: Option<CpuClock>,
 }
 
 /// What every message carries behind its stamp: a message that is not written whole would move one cache line, whatever
 /// its size.
 static PAYLOAD: [u8; 8 << 10] = [0x5a; 8 << 10];
 
-/// Sends what `arrivals` hold until the run's end, then closes the rings.
+/// Sends what `arrivals` hold until the run's end, then closes the rings. `shared_cpu` has the CPU clocks of the endpoint
+/// and of the faults beside it where they share the generator's one CPU, and is empty elsewhere.
 ///
 /// # Errors
 /// [`GenerateError`] when the endpoint stops taking messages.
-pub fn open_loop(run: Run, mut arrivals: Arrivals, mut rings: Vec<Producer>) -> Result<Sent, GenerateError> {
+pub fn open_loop(
+    run: Run,
+    shared_cpu: &[CpuClock],
+    mut arrivals: Arrivals,
+    mut rings: Vec<Producer>,
+) -> Result<Sent, GenerateError> {
     let mut sent = Sent::default();
     let mut sequence = vec![0_u64; rings.len()];
     let mut excuse = Excuse::default();
-    let mut shared_cpu = SharedCpu::new(run.shared_cpu);
+    let mut shared_cpu = SharedCpu::new(shared_cpu);
     run.pace.claim_cpu();
     let flood = arrivals.flood();
     let end = run.start.saturating_add(run.length);

@@ -256,12 +256,10 @@ fn drive(facts: &Facts, trial: &Trial) -> Result<Ran, Broken> {
         batch: trial.knobs.batch,
         wait: wait_strategy(trial.knobs),
         pace: if shared_cpu { Pace::Yield } else { Pace::Spin },
-        shared_cpu: if shared_cpu {
-            Some(CpuClock::of(child.pid()).map_err(|error| Broken::lab(&error))?)
-        } else {
-            None
-        },
     };
+    let faulting = strikers.iter().flat_map(|(strikers, _)| strikers.pids());
+    let sharing = std::iter::once(child.pid()).chain(faulting).filter(|_| shared_cpu).map(CpuClock::of);
+    let clocks: Vec<CpuClock> = sharing.collect::<Result<_, _>>().map_err(|error| Broken::lab(&error))?;
     let arrivals = Arrivals::new(workload, trial.rate, trial.seed);
     let closed = workload.arrival == Arrival::ClosedLoop;
     let cpus = placed.producer.clone();
@@ -275,7 +273,7 @@ fn drive(facts: &Facts, trial: &Trial) -> Result<Ran, Broken> {
                     Ok((pinned, sent, Some(round_trips)))
                 }
                 (true, ..) => Err(Broken::Lab("a closed loop needs one ring and its replies".into())),
-                (false, _, rings) => Ok((pinned, generator::open_loop(run, arrivals, rings)?, None)),
+                (false, _, rings) => Ok((pinned, generator::open_loop(run, &clocks, arrivals, rings)?, None)),
             }
         };
         let thread = std::thread::Builder::new().name("rtt-generator".into()).spawn_scoped(scope, generate);
