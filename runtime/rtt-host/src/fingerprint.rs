@@ -149,6 +149,12 @@ fn integer(text: &str) -> Option<u32> {
     }
 }
 
+/// What of this host may change while it runs, now.
+pub fn conditions_now() -> Conditions {
+    let root = Path::new("/");
+    conditions(root, CpuInfo::parse(&text(&root.join("proc/cpuinfo")).unwrap_or_default()).microcode)
+}
+
 fn conditions(root: &Path, microcode: String) -> Conditions {
     let cpu = root.join("sys/devices/system/cpu");
     let kernel = text(&root.join("proc/sys/kernel/osrelease")).unwrap_or_else(|| "unknown".into());

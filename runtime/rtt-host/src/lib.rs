@@ -32,7 +32,7 @@ pub use accounting::Account;
 pub use allowance::{AllowanceError, allowance};
 pub use counters::{Absent, Counters, Note, Reading, probe_counters};
 pub use environment::environment;
-pub use fingerprint::{FingerprintError, fingerprint, fingerprint_of};
+pub use fingerprint::{FingerprintError, conditions_now, fingerprint, fingerprint_of};
 #[cfg(feature = "hwloc")]
 pub use hwloc::HwlocTopology;
 pub use limits::{Limits, limits};

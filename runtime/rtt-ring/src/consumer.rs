@@ -111,8 +111,11 @@ impl Consumer {
     /// Payload length of the next record, its header checked; read once, so it cannot change under us.
     #[inline]
     fn next_len(&mut self) -> Result<Option<u32>, ReadError> {
-        if !self.cursor.available(&self.shared).map_err(ReadError::BrokenPeer)? {
+        if self.cursor.is_drained() {
+            // Before every look at the peer's cursor: a ring that is never empty is revoked like any other.
             self.shared.check_epoch().map_err(ReadError::BrokenPeer)?;
+        }
+        if !self.cursor.available(&self.shared).map_err(ReadError::BrokenPeer)? {
             return Ok(None);
         }
         let header = self.data.header(self.cursor.position());

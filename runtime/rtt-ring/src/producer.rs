@@ -89,8 +89,12 @@ impl Producer {
             return Err(ReserveError::TooLarge { len, max });
         }
         let payload_len = len as u32; // At most 1 GiB, by the capacity.
-        if !self.cursor.fits(&self.shared, record_bytes(payload_len)).map_err(ReserveError::BrokenPeer)? {
+        let bytes = record_bytes(payload_len);
+        if !self.cursor.is_roomy(bytes) {
+            // Before every look at the peer's cursor: a ring that is never full is revoked like any other.
             self.shared.check_epoch().map_err(ReserveError::BrokenPeer)?;
+        }
+        if !self.cursor.fits(&self.shared, bytes).map_err(ReserveError::BrokenPeer)? {
             return Err(ReserveError::Full { used: Bytes(self.cursor.used()), capacity: self.capacity.bytes() });
         }
         Ok(Grant { producer: self, len: payload_len })

@@ -138,9 +138,16 @@ impl ProducerCursor {
         self.staged.wrapping_sub(self.head)
     }
 
+    /// Whether there is room for a record of `bytes` for all that is known, so that `fits` is not going to look at the
+    /// peer's cursor.
+    #[inline]
+    pub(crate) fn is_roomy(&self, bytes: u64) -> bool {
+        self.capacity - self.used() >= bytes
+    }
+
     /// Whether `bytes` more fit; looks at the consumer's cursor only when the cached one is too old.
     pub(crate) fn fits<C: Control>(&mut self, control: &C, bytes: u64) -> Result<bool, Fault> {
-        if self.capacity - self.used() >= bytes {
+        if self.is_roomy(bytes) {
             return Ok(true);
         }
         // Acquire pairs with the Release in `ConsumerCursor::release`: the consumer has finished
@@ -205,9 +212,15 @@ impl ConsumerCursor {
         self.released
     }
 
+    /// Whether the known records are all read, so that `available` is going to look at the peer's cursor.
+    #[inline]
+    pub(crate) fn is_drained(&self) -> bool {
+        self.read == self.tail
+    }
+
     /// Whether a record waits; looks at the producer's cursor only when the cached one is used up.
     pub(crate) fn available<C: Control>(&mut self, control: &C) -> Result<bool, Fault> {
-        if self.read != self.tail {
+        if !self.is_drained() {
             return Ok(true);
         }
         // Acquire pairs with the Release in `ProducerCursor::publish` (RING-3).

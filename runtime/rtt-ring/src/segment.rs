@@ -208,7 +208,8 @@ impl Segment {
 
     /// Revokes the ring: both sides find a changed epoch, whatever they wait for, and stop.
     ///
-    /// Open descriptors outlive a grant; this ends their use by every honest side at once.
+    /// Open descriptors outlive a grant; this ends their use by every honest side, at the latest when it next looks at
+    /// the other's cursor: what it knows of already, a ring full of records at most, it may still read or write.
     pub fn revoke(&self) {
         let page = self.map.page();
         // SeqCst before the wake-ups, as a publication before its own.

@@ -147,8 +147,12 @@ impl Control for Shared {
 
     fn sleeper_fence(&self) {
         fence(Ordering::SeqCst);
-        // A publisher that could not register fences by itself; then this barrier is merely redundant.
-        self.membarrier.issue();
+        // A publisher that could not register fences by itself; then this barrier is merely redundant. One that is refused
+        // after it was granted, as by a filter that came later, is told to fence from now on; what it published in
+        // between is found by the next look, a slice of the wait later.
+        if self.membarrier.usable() && !self.membarrier.issue() {
+            self.own_line().membarrier.store(0, Ordering::Relaxed);
+        }
     }
 
     fn wake(&self, word: &AtomicU32) {

@@ -5,12 +5,12 @@
 
 use crate::facts::{Facts, FactsError};
 use crate::trial::{self, Trial};
-use rtt_host::Spawn;
+use rtt_host::{Spawn, conditions_now};
 use rtt_measure::{
     Answer, Arm, CapacityRecord, Constraint, EndpointRef, Hello, LogError, LogWriter, MeasureRequest, Named, PROTOCOL,
     Record, Request, RunRecord, ScenarioRef, TrialRecord, Verdict, knobs_of, point_of,
 };
-use rtt_profile::Knobs;
+use rtt_profile::{Conditions, Knobs};
 use rtt_runtime::Client;
 use rtt_scenario::{FaultPlan, Offered, Pack, Scenario, read_scenario_json};
 use rtt_seal::Digest;
@@ -267,6 +267,7 @@ impl Lab {
             folder: &self.folder,
         };
         let outcome = trial::run(&mut self.facts, &trial);
+        let outcome = under_same_conditions(outcome, &self.run.fingerprint.conditions);
         let wall_ns = outcome.report.as_ref().map_or(0, |report| report.wall_ns);
         let per_wall =
             |cpu_ns: u64| if wall_ns == 0 { 0 } else { (u128::from(cpu_ns) * 1000 / u128::from(wall_ns)) as u64 };
@@ -345,6 +346,18 @@ impl Lab {
         }
         let capacity = self.capacity[&scenario.name];
         Ok(Some(Rate((u128::from(capacity.0) * u128::from(permille) / 1000) as u64)))
+    }
+}
+
+/// The environment stands in the log's first record: a trial under another one is no result of this run.
+fn under_same_conditions(outcome: trial::Outcome, then: &Conditions) -> trial::Outcome {
+    match (outcome.verdict, then.differences(&conditions_now()).first()) {
+        (Verdict::Settled | Verdict::NeverSettled, Some(change)) => trial::Outcome {
+            verdict: Verdict::Void,
+            reason: Some(format!("the host's conditions changed during the run: {change}")),
+            ..outcome
+        },
+        _ => outcome,
     }
 }
 
@@ -477,5 +490,22 @@ fn unchanged(run: &RunRecord, facts: &Facts, inputs: &Inputs) -> Result<(), Stri
     match inputs.endpoints == run.endpoints {
         true => Ok(()),
         false => Err("the endpoint is another build".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trial_under_other_conditions_is_void_and_names_them() {
+        let here = conditions_now();
+        let settled = || trial::Outcome { verdict: Verdict::Settled, reason: None, ..trial::crashed(String::new()) };
+        assert_eq!(under_same_conditions(settled(), &here).verdict, Verdict::Settled);
+        let other = Conditions { governor: format!("{}-other", here.governor), ..here };
+        let void = under_same_conditions(settled(), &other);
+        assert!(void.verdict == Verdict::Void && void.reason.is_some_and(|reason| reason.contains("governor")));
+        let crash = under_same_conditions(trial::crashed("dead".into()), &other);
+        assert_eq!(crash.verdict, Verdict::Crashed, "a defect is not hidden by it");
     }
 }

@@ -181,7 +181,8 @@ pub fn run(facts: &mut Facts, trial: &Trial) -> Outcome {
     }
 }
 
-fn crashed(reason: String) -> Outcome {
+/// The outcome of a run that broke off.
+pub fn crashed(reason: String) -> Outcome {
     Outcome {
         verdict: Verdict::Crashed,
         reason: Some(reason),

@@ -55,7 +55,7 @@ impl Surface for Bench<'_> {
         let point = self.space.point(site);
         let ask = Ask { label: &label, point: &point, arm: Arm::Search, pair: None, round: 0, again: false };
         let found = self.course.measure(&mut self.problem.borrow_mut(), &ask, &mut |_| {}).map_err(Stop::from)?;
-        Ok(Some(Told { site: site.clone(), log_objective: found.log_objective, constraints: found.constraints }))
+        Ok(Some(Told::of(site.clone(), &found)))
     }
 }
 

@@ -43,11 +43,7 @@ pub(crate) fn look(session: &Session<'_>, nanos: bool) -> Searched {
     let limits = &session.course.limits;
     let mut told: Vec<Told> = points.iter().map(Measured::told).collect();
     // The placebo's runs tell more about the incumbent's site, and about the noise.
-    told.extend(placebo.iter().map(|found| Told {
-        site: points[0].site.clone(),
-        log_objective: found.log_objective,
-        constraints: found.constraints.clone(),
-    }));
+    told.extend(placebo.iter().map(|found| Told::of(points[0].site.clone(), found)));
     let model = Model::fit(session.space, limits, &told, &mut Warm::default());
     let cost = |index: usize| told[index].log_objective.unwrap_or(f64::INFINITY);
     // After `--fix` the default and the presets may lie outside what was asked for; the incumbent competes anyhow.

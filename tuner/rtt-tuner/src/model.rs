@@ -3,10 +3,13 @@
 //!
 //! TUNER-4  Recommended is the evaluated point of least posterior mean among those that are feasible with 95 %, never
 //!          the lowest observation as such.
+//! TUNER-13 A run that the host or the lab disturbed says nothing of its site: neither that it is slow nor that it is
+//!          infeasible. Where such runs gather is only less worth a try.
 
 use crate::gaussian_process::{Data, GaussianProcess, Parameters};
+use crate::objective::Evaluation;
 use crate::space::{Key, Site, Space};
-use rtt_measure::{Constraint, Interval};
+use rtt_measure::{Constraint, Interval, Verdict};
 use rtt_units::SplitMix64;
 use std::collections::BTreeSet;
 
@@ -23,6 +26,15 @@ const AFRESH: usize = 10;
 /// Half the width of a 95 % interval in standard deviations.
 const Z95: f64 = 1.96;
 
+/// Why a site has no objective.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// A run was void: the generator fell behind, a fault did not strike.
+    Disturbed,
+    /// A run never settled or the endpoint crashed: that is the site's own.
+    Failed,
+}
+
 /// One measured site.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Told {
@@ -31,9 +43,21 @@ pub(crate) struct Told {
     pub(crate) log_objective: Option<f64>,
     /// Values of the constraints in the problem's order; absent where an answer was silent.
     pub(crate) constraints: Vec<Option<f64>>,
+    /// Why there is no objective; absent where there is one.
+    pub(crate) lost: Option<Lost>,
 }
 
 impl Told {
+    /// What came of measuring `site`.
+    pub(crate) fn of(site: Site, found: &Evaluation) -> Told {
+        let lost = match (&found.log_objective, &found.reason) {
+            (Some(_), _) => None,
+            (None, Some((Verdict::Void, _))) => Some(Lost::Disturbed),
+            (None, _) => Some(Lost::Failed),
+        };
+        Told { site, log_objective: found.log_objective, constraints: found.constraints.clone(), lost }
+    }
+
     /// Whether there is an objective and every constraint that was told is kept.
     pub(crate) fn feasible(&self, constraints: &[Constraint]) -> bool {
         let kept = |(value, limit): (&Option<f64>, &Constraint)| value.is_none_or(|value| value <= limit.max);
@@ -72,6 +96,8 @@ pub(crate) struct Model<'a> {
     space: &'a Space,
     objective: GaussianProcess,
     constraints: Vec<GaussianProcess>,
+    /// Where runs are disturbed; absent where none was.
+    disturbance: Option<GaussianProcess>,
     /// Index in what was told, features, posterior mean and chance of being feasible.
     evaluated: Vec<Evaluated>,
     known: BTreeSet<Key>,
@@ -154,7 +180,7 @@ impl<'a> Model<'a> {
     pub(crate) fn fit(space: &'a Space, limits: &[Constraint], told: &[Told], warm: &mut Warm) -> Option<Model<'a>> {
         let afresh = warm.fits.is_multiple_of(AFRESH);
         warm.fits += 1;
-        warm.constraints.resize(limits.len() + 1, None);
+        warm.constraints.resize(limits.len() + 2, None);
         let looks = if afresh { LOOKS.0 } else { LOOKS.1 };
         let process = |rows: Vec<(&Site, f64)>, noise, warm: &mut Option<Parameters>| {
             let features = rows.iter().map(|(site, _)| space.features(site)).collect();
@@ -166,8 +192,9 @@ impl<'a> Model<'a> {
         };
         let results = told.iter().filter_map(|told| told.log_objective);
         let worst = results.reduce(f64::max)?;
-        // A site without a result is as bad as the worst that was seen: the model must not think well of it.
-        let rows = told.iter().map(|told| (&told.site, told.log_objective.unwrap_or(worst))).collect();
+        // A site that failed is as bad as the worst that was seen: the model must not think well of it.
+        let undisturbed = || told.iter().filter(|told| told.lost != Some(Lost::Disturbed)); // TUNER-13
+        let rows = undisturbed().map(|told| (&told.site, told.log_objective.unwrap_or(worst))).collect();
         let objective = process(rows, NOISE, &mut warm.objective)?;
         let mut constraints = Vec::new();
         for (index, limit) in limits.iter().enumerate() {
@@ -181,11 +208,17 @@ impl<'a> Model<'a> {
                 constraints.extend(process(rows, CONSTRAINT_NOISE, &mut warm.constraints[index]));
             }
         }
-        if told.iter().any(|told| told.log_objective.is_none()) {
-            let rows = told.iter().map(|told| (&told.site, if told.log_objective.is_none() { 1.0 } else { -1.0 }));
-            constraints.extend(process(rows.collect(), 0.2, &mut warm.constraints[limits.len()]));
-        }
-        let mut model = Model { space, objective, constraints, evaluated: Vec::new(), known: BTreeSet::new() };
+        let mut whether = |told: Vec<&Told>, lost: Lost, noise: f64, slot: usize| {
+            let hit = |told: &Told| if told.lost == Some(lost) { 1.0 } else { -1.0 };
+            let any = told.iter().any(|told| told.lost == Some(lost));
+            let rows = told.iter().map(|told| (&told.site, hit(told))).collect();
+            any.then(|| process(rows, noise, &mut warm.constraints[slot])).flatten()
+        };
+        constraints.extend(whether(undisturbed().collect(), Lost::Failed, 0.2, limits.len()));
+        // Mostly chance, so the noise is wide.
+        let disturbance = whether(told.iter().collect(), Lost::Disturbed, 0.8, limits.len() + 1);
+        let (evaluated, known) = (Vec::new(), BTreeSet::new());
+        let mut model = Model { space, objective, constraints, disturbance, evaluated, known };
         model.evaluated = told
             .iter()
             .enumerate()
@@ -210,6 +243,13 @@ impl<'a> Model<'a> {
             normal_below(-mean / sd)
         };
         (mean, sd, self.constraints.iter().map(kept).product())
+    }
+
+    /// Chance that a run at `site` is not disturbed.
+    fn calm(&self, site: &Site) -> f64 {
+        let Some(process) = &self.disturbance else { return 1.0 };
+        let (mean, sd) = process.predict(&self.space.features(site));
+        normal_below(-mean / sd)
     }
 
     /// Whether what was told at `index` is believed feasible with 95 %.
@@ -243,6 +283,7 @@ impl<'a> Model<'a> {
         let best = reachable.map(|site| site.mean).min_by(f64::total_cmp);
         let worth = |site: &Site| {
             let (mean, sd, feasible) = self.believe(site);
+            let feasible = feasible * self.calm(site);
             match best {
                 // Nothing feasible is known yet: look where that is likeliest.
                 None => feasible.max(1e-12).ln() + 0.01 * (-mean),
@@ -303,7 +344,7 @@ mod tests {
                 let spin = site[2] < 0.5;
                 let log = 3.0 + 0.3 * (site[4] - 1.0).powi(2) + if spin { 0.0 } else { 0.7 } + noise * draw.normal();
                 let cpu = if spin { 1.0 } else { 0.5 };
-                Told { site, log_objective: Some(log), constraints: vec![Some(cpu)] }
+                Told { site, log_objective: Some(log), constraints: vec![Some(cpu)], lost: None }
             })
             .collect()
     }
@@ -331,11 +372,30 @@ mod tests {
         assert_ne!(model.recommend(|_| true), Some(slow));
     }
 
+    /// TUNER-13: half of the runs lost to the host move no posterior and make no measured site infeasible.
+    #[test]
+    fn tuner_13_disturbed_runs_change_no_belief() {
+        let space = mixed();
+        let measured = told(&space, 24, 0.05);
+        let mut all = measured.clone();
+        let mut draw = SplitMix64::new(9);
+        let lost = |site| Told { site, log_objective: None, constraints: vec![None], lost: Some(Lost::Disturbed) };
+        all.extend((0..24).map(|_| lost(space.random(&mut draw))));
+        let fit = |told: &[Told]| Model::fit(&space, &[], told, &mut Warm::default()).expect("a model");
+        let (without, with) = (fit(&measured), fit(&all));
+        let means = |model: &Model<'_>| (0..24).map(|index| model.posterior(index)).collect::<Vec<_>>();
+        assert_eq!(means(&without), means(&with));
+        assert!((0..24).all(|index| with.feasible(index)), "what gave a result may be recommended");
+        assert!((24..48).all(|index| !with.feasible(index)), "and what gave none may not");
+        assert_eq!(with.recommend(|_| true), without.recommend(|_| true));
+    }
+
     #[test]
     fn a_site_without_a_result_is_never_recommended_and_no_site_is_proposed_twice() {
         let space = mixed();
         let mut told = told(&space, 12, 0.05);
-        told.iter_mut().filter(|t| t.site[2] < 0.5).for_each(|t| t.log_objective = None);
+        let spinning = told.iter_mut().filter(|t| t.site[2] < 0.5);
+        spinning.for_each(|t| (t.log_objective, t.lost) = (None, Some(Lost::Failed)));
         let model = Model::fit(&space, &[], &told, &mut Warm::default()).expect("a model");
         assert!(told[model.recommend(|_| true).expect("a point")].log_objective.is_some());
         let (site, _) = model.propose(&mut SplitMix64::new(2), Aim::Settle).expect("a proposal");

@@ -30,11 +30,7 @@ pub(crate) struct Measured {
 impl Measured {
     /// What a solver is told of it.
     pub(crate) fn told(&self) -> Told {
-        Told {
-            site: self.site.clone(),
-            log_objective: self.found.log_objective,
-            constraints: self.found.constraints.clone(),
-        }
+        Told::of(self.site.clone(), &self.found)
     }
 }
 

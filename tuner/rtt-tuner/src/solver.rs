@@ -358,7 +358,7 @@ mod tests {
             *self.left.borrow_mut() -= 1;
             self.seen.borrow_mut().push(site.clone());
             let log = 2.0 + (site[4] - 1.0).powi(2) + 0.4 * site[2];
-            Ok(Some(Told { site: site.clone(), log_objective: Some(log), constraints: vec![] }))
+            Ok(Some(Told { site: site.clone(), log_objective: Some(log), constraints: vec![], lost: None }))
         }
     }
 

@@ -160,6 +160,27 @@ fn revoking_wakes_who_sleeps() {
     });
 }
 
+/// A ring in full use is revoked too: neither side goes on beyond what it knew.
+#[test]
+fn revoking_ends_a_ring_that_is_neither_empty_nor_full() {
+    let segment = segment(CAPACITY);
+    let (mut producer, mut consumer) = (producer(&segment), consumer(&segment));
+    send(&mut producer, b"first");
+    assert_eq!(receive(&mut consumer).as_deref(), Some(&b"first"[..]));
+    send(&mut producer, b"second");
+    segment.revoke();
+    let read = consumer.read(&mut [0; 64]);
+    assert!(matches!(read, Err(rtt_ring::ReadError::BrokenPeer(_))), "{read:?}");
+    let refused = (0..CAPACITY).find_map(|_| match producer.reserve(8) {
+        Ok(grant) => {
+            grant.commit();
+            None
+        }
+        Err(error) => Some(error),
+    });
+    assert!(matches!(refused, Some(rtt_ring::ReserveError::BrokenPeer(_))), "{refused:?}");
+}
+
 #[test]
 fn a_record_that_never_fits_is_no_wait() {
     let segment = segment(CAPACITY);

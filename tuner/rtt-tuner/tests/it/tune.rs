@@ -23,7 +23,7 @@ fn fit_of(object: &Value) -> Fit {
 
 /// What does not hang on when and where a run was made.
 fn comparable(fit: Fit) -> Fit {
-    Fit { run: String::new(), spent_ms: 0, ..fit }
+    Fit { run: String::new(), trial_log: None, spent_ms: 0, ..fit }
 }
 
 fn profile(root: &Path, object: &Value) -> Profile {
