@@ -24,6 +24,16 @@ A profile is a file, or the id of a machine, which is looked up in profiles/sign
   diff      compare two profiles knob by knob
   export    print the knobs as environment variables or JSON, for other programs
 
+  --keys DIR        folder of trusted public keys (default profiles/keys); verify, show, diff, export
+  --any-host        do not compare the machine: the profile is meant for another host; verify, export
+  --refuse-on LIST  refuse, instead of warning, when one of kernel,microcode,governor,thp,mitigations changed; verify,
+                    export
+  --format FORM     env (default) or json; export
+  --json            verify, show, diff, export
+  --key FILE        the private key (default .rtt/keys/profile.key); keygen, sign
+  --public DIR      where the public key goes (default profiles/keys); keygen
+  --out FILE        where the signed profile goes (default profiles/signed/MACHINE.json); sign
+
 Examples:
   cargo xtask profile show MACHINE
   cargo xtask profile verify profiles/signed/MACHINE.json

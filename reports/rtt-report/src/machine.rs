@@ -171,7 +171,7 @@ pub fn section(run: &Run) -> Value {
     let machine = &header.fingerprint.machine;
     let matrix = matrix(&header.latency_matrix, pinned(run, header));
     let failed = header.latency_matrix.iter().find_map(|pair| figures(pair).err());
-    let no_line = failed.unwrap_or("this host has one CPU");
+    let no_line = failed.unwrap_or("it was not measured: the host has one CPU, or is simulated");
     context! {
         id => machine.id().to_string(),
         name => machine.model_name.as_str(),

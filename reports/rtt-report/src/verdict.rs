@@ -69,7 +69,7 @@ fn distance_words(limits: &Limits) -> String {
         (Some(p50), Some(p99)) => {
             format!("one cache line there and back takes {} (p50) and {} (p99)", words::nanos(p50), words::nanos(p99))
         }
-        _ => "there is no second CPU to bounce a cache line with".into(),
+        _ => "how long a cache line takes there and back was not measured".into(),
     };
     format!(
         "Measured in the same run: {line}; waking a sleeper on the other CPU takes {} (p50). Latencies of open loops are one way, from the intended send time; a multiple below 1 of the round trip is possible.",

@@ -105,7 +105,8 @@ pub(crate) struct BenchArguments {
     /// Searches for each row
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub(crate) seeds: u64,
-    /// One JSON object: {version, rows: [{problem, solver, evals, seeds, median, mean, p90}]}
+    /// One JSON object: {version, rows: [{problem, solver, evals, seeds, median, mean, p90}]}; a recommendation that
+    /// breaks a constraint, or none at all, counts as a regret of 100 at least
     #[arg(long)]
     pub(crate) json: bool,
     /// The problem program and its arguments, the rest of the line; default: RTT-SYN-1

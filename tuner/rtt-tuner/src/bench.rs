@@ -80,7 +80,7 @@ fn regret(program: &[String], solver: &str, evals: usize, seed: u64) -> Result<(
     let hello = problem.hello().clone();
     let optimum = hello.optimum.filter(|optimum| *optimum > 0.0).ok_or_else(|| {
         Stop::usage(format!(
-            "bench: problem {} names no optimum, so its regret is unknown; tune it instead",
+            "bench: problem {} names no optimum above 0, so its regret is unknown; tune it instead",
             hello.name
         ))
     })?;
@@ -90,11 +90,21 @@ fn regret(program: &[String], solver: &str, evals: usize, seed: u64) -> Result<(
     let course = Course::plain(&hello, seed);
     let bench = Bench { problem: &problem, space: &space, course, count: Cell::new(0) };
     let limits = &hello.constraints;
-    let told = match solver {
+    let mut told = match solver {
         "random" => search(&bench, Random::new(&space, seed), limits, vec![], evals),
         "latin_hypercube" => search(&bench, LatinHypercube::new(&space, seed, evals), limits, vec![], evals),
         _ => search(&bench, ModelSearch::new(&space, seed, evals), limits, vec![], evals),
     }?;
+    // Where the space is smaller than the budget, what is left of it measures again what looks best: every row has as
+    // many measurements as it says.
+    while told.len() < evals {
+        let site = Model::fit(&space, limits, &told, &mut Warm::default()).and_then(|model| model.worth_again());
+        let site = site.unwrap_or_else(|| told[0].site.clone());
+        match bench.measure(&site, Proposer::Model).map_err(Stop::from)? {
+            Some(again) => told.push(again),
+            None => break,
+        }
+    }
     let Some(index) = recommended(&space, limits, &told, solver != "random") else {
         return Ok((hello.name, INFEASIBLE));
     };

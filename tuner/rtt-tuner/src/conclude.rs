@@ -107,6 +107,9 @@ fn comparisons(model: &Model<'_>, points: &[Measured], best: usize) -> Vec<Strin
             format!("{name} is {percent:.0} % slower than the recommended point under the model")
         }
     };
+    if let Origin::Preset(name) = &points[best].origin {
+        notes.push(format!("the recommended point is the preset `{name}` itself: the search found nothing better"));
+    }
     for (index, point) in points.iter().enumerate().filter(|(index, _)| *index != best) {
         let Origin::Preset(name) = &point.origin else { continue };
         let name = format!("preset `{name}`");
@@ -160,6 +163,26 @@ fn why(searched: &Searched, model: Option<&Model<'_>>, nanos: bool) -> String {
         ),
         None => format!("{pick}: the model expects {} of it, the least of all that keep every constraint", of(best)),
     }
+}
+
+/// What a reader must know of the limits: one that no answer spoke of, and one that the incumbent itself breaks.
+pub(crate) fn limits_in_words(searched: &Searched, hello: &Hello) -> Vec<String> {
+    let values = |index: usize| searched.points.iter().filter_map(move |point| point.found.constraints[index]);
+    let incumbent = &searched.points[0].found.constraints;
+    let mut notes = Vec::new();
+    for (index, limit) in hello.constraints.iter().enumerate() {
+        // A lab tells a limit only for scenarios that have it; any other problem promised to tell it always.
+        if values(index).next().is_none() && hello.protocol.is_none() {
+            notes.push(format!("no answer told {}, so whether any point keeps it is not known", limit.name));
+        }
+        if let Some(value) = incumbent[index].filter(|value| *value > limit.max) {
+            notes.push(format!(
+                "the incumbent itself breaks a constraint: {} is {value}, at most {}",
+                limit.name, limit.max
+            ));
+        }
+    }
+    notes
 }
 
 /// The count of pairs that gave a result, and of those that did not.

@@ -73,11 +73,12 @@ impl From<ProblemError> for Stop {
     fn from(error: ProblemError) -> Stop {
         let exit = match &error {
             ProblemError::Interrupted => Exit::Interrupted,
-            // A lab that turns the run away has said why on the same stderr.
-            ProblemError::Died { code: Some(13), greeted: false, .. } => Exit::Unfit,
-            ProblemError::Died { code: Some(15), greeted: false, .. } => Exit::Busy,
-            ProblemError::Died { code: Some(3), greeted: false, .. } => Exit::Configuration,
-            ProblemError::Died { code: Some(2), greeted: false, .. } => Exit::Usage,
+            ProblemError::Spawn { .. } => return Stop::usage(with_causes(&error)),
+            // A lab that turns the run away has said why on the same stderr; there is nothing to add.
+            ProblemError::Died { code: Some(13), greeted: false, .. } => return Stop::new(Exit::Unfit, ""),
+            ProblemError::Died { code: Some(15), greeted: false, .. } => return Stop::new(Exit::Busy, ""),
+            ProblemError::Died { code: Some(3), greeted: false, .. } => return Stop::new(Exit::Configuration, ""),
+            ProblemError::Died { code: Some(2), greeted: false, .. } => return Stop::new(Exit::Usage, ""),
             _ => Exit::Unexpected,
         };
         Stop::new(exit, with_causes(&error))

@@ -276,6 +276,12 @@ impl<'a> Model<'a> {
         feasible.min_by(|a, b| a.mean.total_cmp(&b.mean)).map(|site| site.index)
     }
 
+    /// The measured site that is worth a second look: the one that may be the best of those that are likely feasible.
+    pub(crate) fn worth_again(&self) -> Option<Site> {
+        let likely = self.evaluated.iter().filter(|site| site.feasible >= 0.5);
+        likely.min_by(|a, b| (a.mean - a.sd).total_cmp(&(b.mean - b.sd))).map(|site| site.site.clone())
+    }
+
     /// The site to measure next, and its expected improvement as a share of the objective. `Aim::Settle` takes the least
     /// posterior mean instead; `None` when every site that was found is known already.
     pub(crate) fn propose(&self, draw: &mut SplitMix64, aim: Aim) -> Option<(Site, f64)> {

@@ -7,6 +7,7 @@ use crate::space::Space;
 use rtt_measure::{Axis, Kind, Value};
 use rtt_seal::near_name;
 use rtt_units::{Bytes, Nanos};
+use std::collections::BTreeSet;
 
 /// Most values that a sweep may list.
 const VALUES_MAX: usize = 4096;
@@ -247,8 +248,12 @@ pub(crate) fn narrow(space: &mut Space, fixes: &[String], sweeps: &[String]) -> 
         };
         space.narrow(given.index, narrowed);
     }
+    let mut fixed = BTreeSet::new();
     for text in fixes {
         let given = Given::parse(space, "--fix", text)?;
+        if !fixed.insert(given.index) {
+            return Err(given.form("each knob once"));
+        }
         let axis = &space.axes()[given.index];
         let narrowed = listed(axis, vec![given.value(axis, given.rest)?]);
         space.narrow(given.index, narrowed);
@@ -325,6 +330,7 @@ mod tests {
         assert!(narrowed(&["wait=spin", "spin=100us"], &[]).is_some_and(|e| e.contains(closed)));
         assert!(narrowed(&["wait=spin"], &["spin=1..100"]).is_some_and(|e| e.contains(closed)));
         assert_eq!(narrowed(&["wait=futex", "spin=100us"], &[]), None);
+        assert!(narrowed(&["wait=futex", "wait=spin"], &[]).is_some_and(|e| e.contains("each knob once")));
     }
 
     #[test]

@@ -24,7 +24,7 @@ const LINE_MAX: usize = 4 << 20;
 
 /// How long a line is waited for: the first one, before which a lab measures the host's CPU pairs; any other, for which
 /// it runs a trial of a minute at most, twice where capacity is measured.
-const FIRST_LINE: Duration = Duration::from_secs(180);
+const FIRST_LINE: Duration = Duration::from_secs(60);
 const NEXT_LINE: Duration = Duration::from_secs(600);
 
 /// How often a child that was told to end is looked after, every 10 ms, before it is killed: 3 s, in which it can undo
@@ -253,6 +253,12 @@ impl Problem {
         let answer: Answer = self.ask(request, &name)?;
         if answer.id.is_some() && answer.id != request.id {
             return Err(self.malformed(format!("it answers `{}`, asked was `{name}`", answer.id.unwrap_or_default())));
+        }
+        let told = |limit: &&rtt_measure::Constraint| answer.values.get(&limit.name).filter(|value| !value.is_null());
+        let no_number = self.hello.constraints.iter().find(|limit| told(limit).is_some_and(|value| !value.is_number()));
+        if let Some(limit) = no_number {
+            let name = &limit.name;
+            return Err(self.malformed(format!("constraint `{name}` is {}: expected a number", answer.values[name])));
         }
         match answer.p99 {
             Some(p99) if !(p99.is_finite() && p99 > 0.0) => {

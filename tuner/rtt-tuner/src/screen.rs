@@ -3,13 +3,14 @@
 use crate::arguments::TuneArguments;
 use crate::conclude::words;
 use crate::exit::{Exit, Stop};
+use crate::incumbent::keys_path;
 use crate::output::{Begun, Planned, Printed};
 use crate::progress::shown;
 use crate::run_folder::RunFolder;
 use crate::space::Space;
 use rtt_measure::{AbsentValue, ArmsP99, Confirmation, Fit, Hello, Interval, Outcome};
 use std::io::{ErrorKind, Write, stderr, stdout};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Version of the object that `--json` prints.
 const VERSION: u32 = 1;
@@ -59,6 +60,10 @@ pub(crate) fn plan(
     let axes: Vec<&str> = space.axes().iter().filter(|axis| space.open(axis)).map(|axis| axis.name.as_str()).collect();
     let count = space.points().map(|count| format!("{count:.0} points at most, ")).unwrap_or_default();
     say(&format!("  space       {count}axes {}", axes.join(", ")));
+    let narrowed = [("fixed", &begun.options.fix), ("swept", &begun.options.sweep)];
+    for (name, given) in narrowed.iter().filter(|(_, given)| !given.is_empty()) {
+        say(&format!("  {name:<11} {}; the incumbent keeps its own values", given.join(" ")));
+    }
     hello.absent.iter().for_each(|value| say(&format!("  left out    {}", absent(value))));
     say(&format!("  incumbent   {}: {}", begun.incumbent_origin, words(&begun.incumbent)));
     begun.notes.iter().for_each(|note| say(&format!("  note        {note}")));
@@ -143,7 +148,9 @@ pub(crate) fn end(arguments: &TuneArguments, ending: &Ending<'_>) -> Result<(), 
             if fit.confirmation.is_some() { "95 % interval over pairs" } else { "95 % interval over placebo runs" };
         out(format!("  incumbent   p99 {}, {source}", interval(incumbent, nanos)));
         if fit.confirmation.is_some() {
-            out(format!("  tuned       p99 {}", interval(tuned, nanos)));
+            // Only `better` puts its knobs in force.
+            let name = if fit.outcome == Outcome::Better { "tuned" } else { "candidate" };
+            out(format!("  {name:<11} p99 {}", interval(tuned, nanos)));
         }
     }
     if let Some(confirmation) = &fit.confirmation {
@@ -167,17 +174,22 @@ pub(crate) fn end(arguments: &TuneArguments, ending: &Ending<'_>) -> Result<(), 
     show("profile", &ending.profile);
     show("report", &ending.report);
     out(format!("  fit         {}", ending.run.fit().display()));
-    out(format!("next: {}", next(ending)));
+    out(format!("next: {}", next(&arguments.root, ending)));
     Ok(())
 }
 
 /// The command that is worth typing now.
-fn next(ending: &Ending<'_>) -> String {
+fn next(root: &Path, ending: &Ending<'_>) -> String {
     match (ending.fit.outcome, &ending.profile) {
         (Outcome::Undecided, _) => {
             "run `cargo xtask tune` again when the host is quieter, or give it a longer --budget".into()
         }
-        (_, Some(path)) => format!("cargo xtask profile show {}", path.display()),
+        (_, Some(path)) => {
+            // Beside the profile lies the key; only this checkout's own is looked at unasked.
+            let keys =
+                if root == Path::new(".") { String::new() } else { format!(" --keys {}", keys_path(root).display()) };
+            format!("cargo xtask profile show {}{keys}", path.display())
+        }
         (_, None) => "cargo xtask tune --quick, to tune this host".into(),
     }
 }

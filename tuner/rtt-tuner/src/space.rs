@@ -74,6 +74,17 @@ fn short_decimal(value: f64) -> f64 {
     format!("{value:.8e}").parse().expect("a number prints as a number")
 }
 
+/// Where `number` lies among the listed values of `axis`, 0 to 1 by rank: they are listed because each is interesting,
+/// whatever the scale would make of the gaps between them. Between two it is interpolated.
+fn rank(axis: &Axis, number: f64) -> f64 {
+    let mut listed: Vec<f64> = axis.values.iter().filter_map(Value::as_f64).collect();
+    listed.sort_by(f64::total_cmp);
+    let above = listed.partition_point(|&value| value < number).clamp(1, listed.len() - 1);
+    let (low, high) = (listed[above - 1], listed[above]);
+    let part = if high > low { ((number - low) / (high - low)).clamp(0.0, 1.0) } else { 0.0 };
+    (above as f64 - 1.0 + part) / (listed.len() - 1) as f64
+}
+
 /// Least and greatest value of a number.
 fn ends(axis: &Axis) -> (f64, f64) {
     let listed = axis.values.iter().filter_map(Value::as_f64);
@@ -269,6 +280,7 @@ impl Space {
             Kind::Category if number.is_nan() => -1.0,
             Kind::Category => number,
             _ if number.is_nan() => NOWHERE,
+            _ if axis.values.len() > 1 => rank(axis, number),
             _ => {
                 let (low, high) = ends(axis);
                 let (low, high) = (transform(axis.scale, low), transform(axis.scale, high));
@@ -536,6 +548,16 @@ pub(crate) mod tests {
         ];
         axes[3].when = Some(spin);
         Space::new(axes).expect("a space")
+    }
+
+    #[test]
+    fn listed_values_are_apart_by_rank_whatever_their_gaps() {
+        let mut gaps = axis("x", Kind::Integer, None, &["4096", "16384", "65536", "1048576"], Scale::Linear);
+        let at = |axis: &Axis, number| (rank(axis, number) * 300.0).round() as u32;
+        assert_eq!([4096.0, 16384.0, 65536.0, 1048576.0].map(|n| at(&gaps, n)), [0, 100, 200, 300]);
+        assert_eq!((at(&gaps, 40960.0), at(&gaps, 1.0), at(&gaps, 2e6)), (150, 0, 300));
+        gaps.values.reverse();
+        assert_eq!(at(&gaps, 16384.0), 100, "in whatever order they are listed");
     }
 
     /// TUNER-2 in a narrowed space, from a site outside of it.

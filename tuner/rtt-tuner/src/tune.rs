@@ -23,7 +23,7 @@ use crate::space::Space;
 use rtt_measure::{Arm, Hello, Origin, Outcome};
 use rtt_seal::{Digest, SigningKey};
 use rtt_units::Nanos;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -94,8 +94,25 @@ fn refuse_beside_simulate(arguments: &TuneArguments) -> Result<(), Stop> {
     }
 }
 
+/// A file whose scenario is called like another one that is asked for would silently take its place.
+fn refuse_two_of_a_name(given: &[String]) -> Result<(), Stop> {
+    let mut seen: BTreeMap<String, &String> = BTreeMap::new();
+    for given in given {
+        let (name, file) = scenario_name(given)?;
+        if let Some(other) =
+            seen.insert(name.clone(), given).filter(|other| *other != given && (file.is_some() || is_file(other)))
+        {
+            return Err(Stop::usage(format!(
+                "--scenario {given}: it is called `{name}` like {other}; give it a name of its own"
+            )));
+        }
+    }
+    Ok(())
+}
+
 fn options(arguments: &TuneArguments) -> Result<Options, Stop> {
     refuse_beside_simulate(arguments)?;
+    refuse_two_of_a_name(&arguments.scenario)?;
     let scenario = arguments.scenario.iter().map(|given| {
         // A file is kept by its full path, so that a resumed run finds it from anywhere.
         scenario_name(given).map(|(name, path)| path.map_or(name, |path| path.to_string_lossy().into_owned()))
@@ -148,7 +165,8 @@ fn space_of(hello: &Hello, options: &Options) -> Result<Space, Stop> {
     narrow(&mut space, &options.fix, &options.sweep).map_err(|error| {
         let absent = hello.absent.iter().filter(|absent| {
             let text = error.to_string();
-            text.contains(&absent.axis) || absent.value.as_ref().is_some_and(|value| text.contains(value))
+            let words: Vec<&str> = text.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+            absent.value.as_ref().map_or(words.contains(&absent.axis.as_str()), |value| words.contains(&value.as_str()))
         });
         let absent: String = absent.map(|absent| format!("\n  not on this host: {}", screen::absent(absent))).collect();
         Stop::usage(format!("{error}{absent}"))
@@ -188,14 +206,27 @@ fn signing_key(arguments: &TuneArguments, hello: &Hello, options: &Options) -> R
     Ok(Some(key))
 }
 
-/// Removes the folder of a run that never began, and the folders above it that hold nothing else.
-struct Scaffold(Option<PathBuf>);
+/// Removes the folder of a run that never began, and those above it that were made for it and hold nothing else.
+struct Scaffold {
+    run: Option<PathBuf>,
+    /// What was there before.
+    stands: PathBuf,
+}
+
+impl Scaffold {
+    /// The nearest folder on the way to the runs below `root` that is there already.
+    fn ground(root: &Path) -> PathBuf {
+        let runs = root.join(".rtt/runs");
+        let stands = runs.ancestors().find(|above| above.is_dir()).unwrap_or(Path::new(""));
+        stands.to_path_buf()
+    }
+}
 
 impl Drop for Scaffold {
     fn drop(&mut self) {
-        if let Some(path) = self.0.take() {
+        if let Some(path) = self.run.take() {
             let _ = fs::remove_dir_all(&path); // What is left behind is an empty run, which nobody resumes.
-            for above in path.ancestors().skip(1).take(2) {
+            for above in path.ancestors().skip(1).take_while(|above| **above != *self.stands) {
                 let _ = fs::remove_dir(above); // Refused where another run lives.
             }
         }
@@ -231,8 +262,9 @@ fn begin(arguments: &TuneArguments) -> Result<Option<Ready>, Stop> {
     let seed = arguments.seed.unwrap_or_else(fresh_seed);
     // Without a program there is nothing to make a folder for.
     problem_command(arguments, &given, Path::new(""))?;
+    let stands = Scaffold::ground(&arguments.root);
     let run = RunFolder::create(&arguments.root, now_unix_s(), seed)?;
-    let mut scaffold = Scaffold(Some(run.path.clone()));
+    let mut scaffold = Scaffold { run: Some(run.path.clone()), stands };
     let problem = Problem::start(problem_command(arguments, &given, &run.log())?)?;
     let space = space_of(problem.hello(), &given)?;
     let plan = plan_of(problem.hello(), &given)?;
@@ -247,7 +279,7 @@ fn begin(arguments: &TuneArguments) -> Result<Option<Ready>, Stop> {
     }
     let key = signing_key(arguments, problem.hello(), &begun.options)?;
     run.begin(&begun)?;
-    scaffold.0 = None;
+    scaffold.run = None;
     Ok(Some(Ready { run, begun, problem, space, known: BTreeSet::new(), key }))
 }
 
@@ -348,6 +380,7 @@ fn finish(arguments: &TuneArguments, ready: Ready) -> Result<Exit, Stop> {
     session.close();
     notes.extend(hello.absent.iter().map(|absent| format!("not in the space: {}", screen::absent(absent))));
     notes.extend(session.lost_words());
+    notes.extend(conclude::limits_in_words(&searched, &hello));
     if confirmed.as_ref().is_none_or(|confirmed| confirmed.record.is_none()) {
         notes.push("no two pairs gave a result; p99 of the incumbent is that of its placebo runs".into());
     }
@@ -371,7 +404,13 @@ fn finish(arguments: &TuneArguments, ready: Ready) -> Result<Exit, Stop> {
             );
             None
         }
-        _ => None,
+        _ => {
+            said.push(
+                "no profile was signed: this problem has no machine, or keeps no log that could stand behind one"
+                    .to_owned(),
+            );
+            None
+        }
     };
     run.finish(&bytes)?; // Last: until then the run can be resumed, and its profile signed again.
     let report = arguments.report.as_deref().and_then(|program| {

@@ -28,8 +28,17 @@ fn options_are_refused_before_anything_runs() {
         let words = [&words[..], &["--simulate", surface()]].concat();
         check(root.path(), &words, 2, "has CPUs and scenarios of its own; leave it out; nothing was run");
     }
+    check(root.path(), &["--simulate", "/no/such/program"], 2, "does not start");
+    let nowhere = root.path().join("not/yet/there");
+    check(&nowhere, &with(&["--fix", "wait=spni"]), 2, "did you mean `spin`?");
     let left = std::fs::read_dir(root.path()).expect("a folder").count();
     assert_eq!(left, 0, "a refused run leaves nothing");
+    let mine = root.path().join("mine.json");
+    std::fs::write(&mine, r#"{"name": "steady"}"#).expect("written");
+    let mine = mine.to_str().expect("UTF-8");
+    for words in [["--scenario", mine, "--scenario", "steady"], ["--scenario", "steady", "--scenario", mine]] {
+        check(root.path(), &[&words[..], &lab].concat(), 2, "is called `steady` like");
+    }
 }
 
 #[test]

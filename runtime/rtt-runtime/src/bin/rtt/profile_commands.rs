@@ -318,7 +318,14 @@ fn export(signed: &Signed, host: &ForHost, format: Format, desk: &mut Desk<'_>) 
 
 /// Says whether the profile may be used, warns when it is stale, and returns how the conditions differ then.
 fn accept(profile: &Profile, file: &Path, host: &ForHost, desk: &mut Desk<'_>) -> Result<Option<String>, Failure> {
-    let refused = |error: AcceptError| failure(REFUSED, format!("{} is refused: {error}", file.display()));
+    let refused = |error: AcceptError| {
+        let hint = if matches!(error, AcceptError::OtherMachine { .. }) {
+            "; --any-host verifies and exports it for that machine all the same"
+        } else {
+            ""
+        };
+        failure(REFUSED, format!("{} is refused: {error}{hint}", file.display()))
+    };
     if host.any_host {
         return profile.check_time(desk.now_unix_s).map(|()| None).map_err(refused);
     }

@@ -1,6 +1,6 @@
 //! Profiles in words, for a terminal.
 
-use rtt_profile::{Interval, Profile, Row, env_lines, utc};
+use rtt_profile::{Interval, Profile, Row, Verdict, env_lines, utc};
 use rtt_seal::Verified;
 use rtt_units::Nanos;
 use std::io::{self, Write};
@@ -18,11 +18,11 @@ pub(crate) fn show(profile: &Verified<Profile>, status: &str, reason: &str, out:
     };
     writeln!(out, "status     {status}")?;
     writeln!(out, "outcome    {}", profile.outcome.sentence)?;
-    writeln!(out, "p99        {}", arms(&profile.p99_ns.incumbent, &profile.p99_ns.tuned))?;
+    writeln!(out, "p99        {}", arms(profile.outcome.verdict, &profile.p99_ns.incumbent, &profile.p99_ns.tuned))?;
     writeln!(out, "           {} pairs, 95 % intervals; objective: {}", profile.pairs, profile.objective)?;
     let width = profile.rows.iter().map(|row| row.scenario.len()).max().unwrap_or(0);
     for row in &profile.rows {
-        let arms = arms(&row.incumbent_p99_ns, &row.tuned_p99_ns);
+        let arms = arms(profile.outcome.verdict, &row.incumbent_p99_ns, &row.tuned_p99_ns);
         writeln!(out, "  {:width$} {:7}  {arms}", row.scenario, row.condition.name())?;
     }
     writeln!(out, "knobs")?;
@@ -58,8 +58,10 @@ fn shown(value: &str) -> &str {
     if value.is_empty() { "-" } else { value }
 }
 
-fn arms(incumbent: &Interval, tuned: &Interval) -> String {
-    format!("incumbent {}, tuned {}", interval(incumbent), interval(tuned))
+/// Only under `better` are the knobs of the second arm those of the profile.
+fn arms(verdict: Verdict, incumbent: &Interval, other: &Interval) -> String {
+    let name = if verdict == Verdict::Better { "tuned" } else { "candidate" };
+    format!("incumbent {}, {name} {}", interval(incumbent), interval(other))
 }
 
 fn interval(Interval { estimate, low, high }: &Interval) -> String {

@@ -15,6 +15,7 @@ use rtt_units::Nanos;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Scenarios: name and how much heavier than RTT-SYN-1's own load.
 const SCENARIOS: [(&str, f64); 3] = [("steady", 1.0), ("burst", 1.7), ("busy", 2.4)];
@@ -273,7 +274,7 @@ fn header(run: String) -> RunRecord {
     RunRecord {
         version: 1,
         run,
-        created_unix_s: 0,
+        created_unix_s: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         fingerprint: machine(),
         topology: "simulated".into(),
         latency_matrix: vec![],
