@@ -3,7 +3,8 @@
 //! Arm `a` of the e-process is the recommended point, `b` the incumbent: FAIL (b slower) means better, PASS (b not
 //! slower by the tolerance) means no better. Every figure printed about the two arms comes from these pairs alone.
 //!
-//! TUNER-10  A pair in which a run gave no result bets nothing; it is not run again and stays in the record.
+//! TUNER-10  A pair in which a condition gave no result, tried again where the host disturbed it, bets nothing and stays
+//!           in the record.
 //! TUNER-11  No figure of the search enters an interval of the confirmation.
 
 use crate::exit::Stop;

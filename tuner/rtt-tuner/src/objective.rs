@@ -11,6 +11,9 @@ use rtt_measure::{Answer, Arm, Constraint, Hello, MeasureRequest, Point, RegimeP
 use rtt_seal::Digest;
 use rtt_units::SplitMix64;
 
+/// Tries of one condition of a pair, the first included.
+const PAIR_ATTEMPTS: u32 = 4;
+
 /// Bits of a seed, so that programs that read JSON numbers as doubles see it whole.
 const SEED_BITS: u32 = 53;
 
@@ -191,7 +194,9 @@ impl Course {
     }
 
     /// Runs two points through all conditions, condition by condition the first before the second, so that the runs
-    /// that are compared lie next to each other in time. The first run without a result ends it for both.
+    /// that are compared lie next to each other in time. A condition in which a run was disturbed is run again, both
+    /// points in the same order: which of two alike is the void one is as good as a coin, so nothing is preferred. A
+    /// condition that gives no result ends the pair for both.
     ///
     /// # Errors
     /// [`ProblemError`].
@@ -203,14 +208,51 @@ impl Course {
     ) -> Result<[Evaluation; 2], ProblemError> {
         let mut found = [Evaluation::new(self), Evaluation::new(self)];
         for index in 0..self.conditions.len() {
-            for slot in 0..2 {
-                if !self.step(problem, asks[slot], index, &mut found[slot], seen)? {
-                    return Ok(found);
+            let mut settled = None;
+            for attempt in 0..PAIR_ATTEMPTS {
+                settled = self.attempt(problem, asks, (index, attempt), &mut found, seen)?;
+                if settled.is_some() {
+                    break;
                 }
+            }
+            if settled != Some(true) {
+                return Ok(found);
             }
         }
         found.iter_mut().for_each(Evaluation::close);
         Ok(found)
+    }
+
+    /// One try of both points under condition `index`: whether both settled; `None` where one was disturbed.
+    fn attempt(
+        &self,
+        problem: &mut Problem,
+        asks: [&Ask<'_>; 2],
+        (index, attempt): (usize, u32),
+        found: &mut [Evaluation; 2],
+        seen: &mut dyn FnMut(&Run),
+    ) -> Result<Option<bool>, ProblemError> {
+        let mut p99s = [None; 2];
+        for (slot, ask) in asks.into_iter().enumerate() {
+            let again = if attempt > 0 { format!("/again-{attempt}") } else { String::new() };
+            let id = format!("{}/{}{again}", ask.label, self.conditions[index].name());
+            let run = Run { answer: problem.measure(&self.request(ask, index, &id))?, id, condition: index };
+            seen(&run);
+            let verdict = run.answer.verdict.unwrap_or(Verdict::Settled);
+            p99s[slot] = run.answer.p99.filter(|_| verdict == Verdict::Settled);
+            found[slot].reason = Some((verdict, run.answer.reason.clone().unwrap_or_default())); // TUNER-7
+            found[slot].note(run, &self.limits);
+            if verdict == Verdict::Void {
+                return Ok(None);
+            }
+        }
+        let [Some(first), Some(second)] = p99s else { return Ok(Some(false)) };
+        for (evaluation, p99) in found.iter_mut().zip([first, second]) {
+            evaluation.sum += self.conditions[index].weight * p99.ln();
+            evaluation.weight += self.conditions[index].weight;
+            evaluation.reason = None;
+        }
+        Ok(Some(true))
     }
 }
 
@@ -241,7 +283,7 @@ impl Evaluation {
     /// The run of condition `index` that settled.
     fn settled(&self, index: usize) -> Option<&Run> {
         let settled = |run: &&Run| run.condition == index && run.answer.verdict.is_none_or(|v| v == Verdict::Settled);
-        self.runs.iter().find(settled)
+        self.runs.iter().rev().find(settled) // The last: an earlier one had no partner.
     }
 
     /// p99 of condition `index`, where its run settled.

@@ -273,6 +273,26 @@ fn a_crash_in_the_confirmation_is_never_better() {
     assert_eq!(confirmation.valid() + 1, confirmation.pairs.len());
 }
 
+/// TUNER-10: a condition that the host disturbed is tried again, both arms of it, and the figures are of that try.
+#[test]
+fn a_disturbed_condition_of_a_pair_is_tried_again() {
+    let root = tempfile::tempdir().expect("a folder");
+    let once = "sed -u '/\"id\":\"c001-candidate[/a-z]*calm\"/s/\"settled\"/\"void\"/'";
+    let lab = script(root.path(), "disturbed.sh", &format!("{} \"$@\" | {once}", surface()));
+    let words = ["--quick", "--seed", "7", "--endpoint", "x", "--lab", lab.to_str().expect("UTF-8")];
+    let (_, object, err) = run(root.path(), &words);
+    let confirmation = fit_of(&object).confirmation.unwrap_or_else(|| panic!("pairs: {err}"));
+    assert_eq!(confirmation.valid(), confirmation.pairs.len(), "no pair was lost");
+    let log = read_log(Path::new(object["log"].as_str().expect("a log"))).expect("whole");
+    let again = log.records.iter().filter_map(|(_, record)| match record {
+        Record::Trial(trial) if trial.id.contains("/again-1") => Some(trial.id.as_str()),
+        _ => None,
+    });
+    let mut again: Vec<&str> = again.collect();
+    again.sort_unstable();
+    assert_eq!(again, ["c001-candidate/steady/calm/again-1", "c001-incumbent/steady/calm/again-1"]);
+}
+
 #[test]
 fn pairs_without_a_result_are_told_as_what_they_are() {
     let root = tempfile::tempdir().expect("a folder");
