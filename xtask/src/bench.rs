@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the tuner against a known surface, or the ring's own benches.
+//! `cargo xtask bench`: the tuner against a known surface, the gate against known nights, or the ring's own benches.
 
 use crate::arguments::{Arguments, unknown};
 use crate::build;
@@ -12,6 +12,7 @@ pub const HELP: &str = "\
 Measures RTT's own parts.
 
 Usage: cargo xtask bench tuner [OPTIONS]
+       cargo xtask bench gate [OPTIONS]
        cargo xtask bench ring [ARGUMENTS OF criterion]
 
 tuner: true regret of each solver in per cent, on a surface whose best point is known
@@ -19,16 +20,24 @@ tuner: true regret of each solver in per cent, on a surface whose best point is 
   --seeds N                searches per row
   --json                   {version, rows: [{problem, solver, evals, seeds, median, mean, p90}]}
   --problem PROGRAM ARG..  another problem program (it speaks the problem protocol on stdin and stdout)
+gate: how often the gate and three and more rival rules fail and pass nights whose truth is known, in per cent
+  --count N                nights of each row; default 5000, with --nights 600
+  --seed N                 other nights
+  --deltas LIST            how much slower the candidate is, as ratios; default 0,0.03,0.05,0.10,0.20
+  --json                   {version, model, seed, rows: [{gate, delta, nights, fail, pass, undecided, pairs_mean}]}
+  --nights PROGRAM ARG..   the nights of a program, by the protocol of RTT-GATE-1; stands last, the rest is the program's
 ring: criterion's benches of rtt-ring; the samples are judged by a report, never by the bench
 
 Examples:
   cargo xtask bench tuner --evals 25,50 --seeds 20
   cargo xtask bench tuner --json
+  cargo xtask bench gate
+  cargo xtask bench gate --json --nights ./my_nights --quiet
   cargo xtask bench ring
   cargo xtask bench ring push_pop
 ";
 
-const SUBJECTS: [&str; 2] = ["tuner", "ring"];
+const SUBJECTS: [&str; 3] = ["tuner", "gate", "ring"];
 
 /// Builds, then becomes the bench.
 ///
@@ -37,11 +46,11 @@ const SUBJECTS: [&str; 2] = ["tuner", "ring"];
 pub fn bench(workspace: &Workspace, mut arguments: Arguments) -> Result<u8, Stop> {
     let subject = arguments.take_name().unwrap_or_default();
     let mut command = match subject.as_str() {
-        "tuner" => {
-            refuse_while_held("bench tuner")?;
+        "tuner" | "gate" => {
+            refuse_while_held(&format!("bench {subject}"))?;
             let programs = build::stages(workspace, packages::announced())?;
             let words = [&["bench".to_owned()], arguments.words()].concat();
-            workspace.program(&programs.path("rtt-tuner"), &words)
+            workspace.program(&programs.path(&format!("rtt-{subject}")), &words)
         }
         "ring" => {
             refuse_while_held("bench ring")?;
@@ -50,7 +59,7 @@ pub fn bench(workspace: &Workspace, mut arguments: Arguments) -> Result<u8, Stop
             command.args(arguments.words());
             command
         }
-        "" => return Err(Stop::usage(format!("bench: name what to measure: {}", SUBJECTS.join(" or ")))),
+        "" => return Err(Stop::usage(format!("bench: name what to measure: {}", SUBJECTS.join(", ")))),
         other => return Err(unknown("bench: ", "subject", other, &SUBJECTS)),
     };
     Err(exec(&mut command))
@@ -64,7 +73,8 @@ mod tests {
     fn an_unknown_subject_is_refused_before_anything_is_built() {
         for (words, expected) in [
             (&["rng"][..], "bench: unknown subject `rng`; did you mean `ring`?"),
-            (&[][..], "bench: name what to measure: tuner or ring"),
+            (&["gates", "--json"], "bench: unknown subject `gates`; did you mean `gate`?"),
+            (&[][..], "bench: name what to measure: tuner, gate, ring"),
         ] {
             let stop = bench(&Workspace::find(), Arguments::new(words.iter().copied())).unwrap_err();
             assert_eq!((stop.exit.code(), stop.message.as_str()), (2, expected));

@@ -11,7 +11,7 @@ use crate::screen::eprintln;
 use crate::workspace::{Workspace, run_or_stop};
 
 /// The packages of the main job.
-const STAGES: [&str; 4] = ["rtt-lab", "rtt-runtime", "rtt-tuner", "rtt-report"];
+const STAGES: [&str; 5] = ["rtt-lab", "rtt-runtime", "rtt-tuner", "rtt-report", "rtt-gate"];
 /// The one package with polars: built at first use only.
 const HISTORY: &str = "rtt-history";
 
@@ -22,13 +22,18 @@ pub struct Programs {
 }
 
 impl Programs {
+    /// The program that keeps the history, where it was built before: nobody waits for polars at the end of a measurement.
+    pub fn history(&self) -> Option<PathBuf> {
+        Some(self.path(HISTORY)).filter(|path| path.exists())
+    }
+
     /// The path of one program.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 }
 
-/// Builds lab, endpoint, tuner and report in release, with cargo's own progress on stderr.
+/// Builds lab, endpoint, tuner, report and gate in release, with cargo's own progress on stderr.
 ///
 /// # Errors
 /// A stop when cargo fails.

@@ -5,11 +5,13 @@
 
 mod arguments;
 mod bench;
+mod bisect;
 mod build;
 mod ci;
 mod config;
 mod doctor;
 mod exit;
+mod gate;
 mod host_lock;
 mod licences;
 mod limits;
@@ -17,10 +19,12 @@ mod metadata;
 mod packages;
 mod profile;
 mod report;
+mod revision;
 mod screen;
 mod test;
 mod tidy;
 mod transcript;
+mod trend;
 mod tune;
 mod workspace;
 
@@ -39,7 +43,7 @@ struct Command {
     run: fn(&Workspace, Arguments) -> Result<u8, Stop>,
 }
 
-const COMMANDS: [Command; 9] = [
+const COMMANDS: [Command; 11] = [
     Command {
         name: "tune",
         summary: "tune this host: measure, search, confirm, write a signed profile and a report",
@@ -59,13 +63,25 @@ const COMMANDS: [Command; 9] = [
         run: report::report,
     },
     Command {
+        name: "gate",
+        summary: "decide whether a change made p99 worse on this host",
+        help: gate::HELP,
+        run: gate::gate,
+    },
+    Command {
+        name: "trend",
+        summary: "show the course of each scenario over days; keep the history small",
+        help: trend::HELP,
+        run: trend::trend,
+    },
+    Command {
         name: "profile",
         summary: "make keys; sign, verify, show, compare and export profiles",
         help: profile::HELP,
         run: profile::profile,
     },
     Command { name: "test", summary: "run every test", help: test::HELP, run: test::test },
-    Command { name: "bench", summary: "measure the tuner's regret, or the ring", help: bench::HELP, run: bench::bench },
+    Command { name: "bench", summary: "measure the tuner, the gate or the ring", help: bench::HELP, run: bench::bench },
     Command {
         name: "config",
         summary: "build or check the locks of the CUE sources",
@@ -151,7 +167,7 @@ mod tests {
     #[test]
     fn an_unknown_command_gets_a_near_name() {
         check("tunne", 2, "unknown command `tunne`; did you mean `tune`?");
-        let all = "tune, doctor, report, profile, test, bench, config, tidy, ci";
+        let all = "tune, doctor, report, gate, trend, profile, test, bench, config, tidy, ci";
         check("deploy", 2, &format!("unknown command `deploy`; expected one of: {all}"));
     }
 

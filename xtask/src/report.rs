@@ -16,6 +16,7 @@ Shows what was measured.
 
 Usage: cargo xtask report [RUN] [OPTIONS OF rtt-report render]
        cargo xtask report list
+       cargo xtask report gate FOLDER
        cargo xtask report RUN RUN [OPTIONS OF rtt-history compare]
        cargo xtask report --parquet [OPTIONS OF rtt-history export]
        cargo xtask report --table [OPTIONS OF rtt-history table]
@@ -23,6 +24,7 @@ Usage: cargo xtask report [RUN] [OPTIONS OF rtt-report render]
 RUN is the name of a run below .rtt/runs, or its folder. Without one, the newest run is drawn.
   one run      writes reports/out/<run>.html: one file, no network
   list         lists the runs that are there
+  gate FOLDER  draws a comparison of the gate, .rtt/gate/<comparison>
   two runs     compares them, and refuses runs of unlike machines
   --parquet    exports runs to Parquet, by machine and day
   --table      a table over what was exported
@@ -80,7 +82,7 @@ fn asked(mut arguments: Arguments) -> Asked {
 /// How many runs are named.
 fn runs(arguments: &Arguments) -> usize {
     // With one of rtt-report's own commands the words after it are that command's.
-    if arguments.words().first().is_some_and(|word| word == "list" || word == "render") {
+    if arguments.words().first().is_some_and(|word| ["list", "render", "gate"].contains(&word.as_str())) {
         return 0;
     }
     let mut runs = 0;

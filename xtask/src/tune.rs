@@ -98,7 +98,10 @@ pub fn command(workspace: &Workspace, mut arguments: Arguments) -> Result<Comman
     let wishes =
         Wishes { no_install: arguments.take_flag("--no-install"), no_hwloc: arguments.take_flag("--no-hwloc") };
     let programs = build::stages(workspace, packages::ensure(wishes)?)?;
-    let words = words_of(arguments.words(), &workspace.root.join("scenarios"), |name| programs.path(name));
+    let mut words = words_of(arguments.words(), &workspace.root.join("scenarios"), |name| programs.path(name));
+    if let Some(history) = programs.history() {
+        words.splice(1..1, ["--history".to_owned(), history.display().to_string()]);
+    }
     Ok(workspace.program(&programs.path("rtt-tuner"), &words))
 }
 

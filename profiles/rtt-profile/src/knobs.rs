@@ -107,6 +107,18 @@ impl Knobs {
         }
     }
 
+    /// The value of the knob called `name` that means as much as its absence: a build that does not read the knob behaves
+    /// as if it were that. `None` for a knob that every build must read.
+    pub fn neutral(name: &str) -> Option<serde_json::Value> {
+        match name {
+            "window_us" | "spin_us" => Some(0.into()),
+            "batch" => Some(1.into()),
+            "pin" => Some("unpinned".into()),
+            "huge_pages" => Some(false.into()),
+            _ => None,
+        }
+    }
+
     /// PROFILE-1: refuses what no endpoint may be given.
     ///
     /// # Errors

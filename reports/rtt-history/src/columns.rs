@@ -4,7 +4,7 @@
 //! stand in no file. A value that the log does not have is null, never 0. Histograms stay as the log has them
 //! (HdrHistogram V2-deflate, base64), so that they can be merged later (HISTORY-3).
 
-use crate::{Cell, Run, Trial, arm_name, pin_name, verdict_name, wait_name};
+use crate::{Cell, Run, Trial, arm_name, gate_verdict_name, pin_name, verdict_name, wait_name};
 use polars::prelude::{Column, DataFrame, PolarsResult};
 use serde::Serialize;
 
@@ -46,7 +46,7 @@ pub struct ColumnSpec {
 
 /// The columns that are folders: name and meaning.
 pub const PARTITION_COLUMNS: [(&str, &str); 2] =
-    [("machine", "id of the machine, from its hardware"), ("day", "UTC day on which the run began, YYYY-MM-DD")];
+    [("machine", "id of the machine, from its hardware"), ("day", "UTC day on which the log began, YYYY-MM-DD")];
 
 const fn key(name: &'static str, kind: Kind, about: &'static str, value: fn(&RunRow<'_>) -> Cell) -> ColumnSpec {
     ColumnSpec { name, kind, key: true, about, value }
@@ -58,8 +58,21 @@ const fn fact(name: &'static str, kind: Kind, about: &'static str, value: fn(&Ru
 
 /// The columns of every file, in their order.
 pub const COLUMNS: &[ColumnSpec] = &[
-    key("run", Kind::Text, "name of the run", |r| text(&r.run.header.run)),
-    fact("run_unix_s", Kind::Count, "when the run began, seconds since 1970", |r| {
+    key("source", Kind::Text, "who measured: tune or gate", |r| text(r.run.source().kind())),
+    fact("log", Kind::Text, "the log: the run's name, or gate=<comparison>,log=<file>", |r| {
+        text(&r.run.source().stem())
+    }),
+    key("run", Kind::Text, "name of the run; of a gate, the comparison", |r| text(&r.run.header.run)),
+    key("comparison", Kind::Text, "the gate's comparison; absent of a tune", |r| {
+        Cell::text(r.run.gate.as_ref().map(|gate| gate.comparison.clone()))
+    }),
+    key("canary", Kind::Flag, "whether the gate compared two arms known to be alike; absent of a tune", |r| {
+        r.run.gate.as_ref().map_or(Cell::Absent, |gate| Cell::Flag(gate.canary))
+    }),
+    key("gate_verdict", Kind::Text, "what the whole comparison came to; absent of a tune", |r| {
+        Cell::text(r.run.gate.as_ref().map(|gate| gate_verdict_name(gate.verdict)))
+    }),
+    fact("run_unix_s", Kind::Count, "when the log began, seconds since 1970", |r| {
         Cell::Count(r.run.header.created_unix_s)
     }),
     key("tool", Kind::Text, "version of the lab", |r| text(&r.run.header.tool)),

@@ -1,19 +1,19 @@
-//! Appending one run to the data set.
+//! Appending one log to the data set.
 //!
-//! HISTORY-1  One file a run, named after it; the bytes depend on the log alone, so a second export changes nothing.
+//! HISTORY-1  One file a log, named after it; the bytes depend on the log and its gate's verdict alone, so a second
+//!            export changes nothing.
 //! HISTORY-2  Written aside, synced, renamed, and the folder synced: a file under its name is whole.
 
 use crate::{
-    ReadRunError, Run,
-    dataset::{FORMAT, FORMAT_KEY, HISTORY_PLACE, RUN_KEY, ReadHistoryError, TIP_KEY, list_history, path_of},
+    HISTORY_PLACE, Holds, Index, ReadHistoryError, ReadRunError, Run, Source,
+    dataset::{metadata, path_of},
     day_of, frame_of,
-    run::is_name,
+    whole_file::replace,
 };
 use polars::prelude::PolarsError;
-use polars_io::prelude::{KeyValueMetadata, ParquetWriter};
+use polars_io::prelude::ParquetWriter;
 use std::{
-    fs::{self, File},
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -34,35 +34,41 @@ pub enum ExportError {
         /// The name in the log.
         found: String,
     },
-    /// The run began in a year of five digits.
-    #[error("run {run}: it began {unix_s} s after 1970, expected a year up to 9999; correct the host's clock")]
+    /// Its name would be read back as another's.
+    #[error("{log}: the data set cannot have a file of that name; give the folder a name without `=`")]
+    Name {
+        /// The log.
+        log: Source,
+    },
+    /// The log began in a year of five digits.
+    #[error("{log}: it began {unix_s} s after 1970, expected a year up to 9999; correct the host's clock")]
     Clock {
-        /// The run.
-        run: String,
+        /// The log.
+        log: Source,
         /// When it says that it began.
         unix_s: u64,
     },
     /// The same name stands under another day of the same machine.
-    #[error("run {run}: another run of that name is in the data set as {}; rename one of the two", path.display())]
+    #[error("{log}: another one of that name is in the data set as {}; rename one of the two", path.display())]
     NameTaken {
-        /// The run.
-        run: String,
+        /// The log.
+        log: Source,
         /// The other's file.
         path: PathBuf,
     },
     /// polars cannot write the rows.
-    #[error("run {run}: its trials cannot be written as Parquet")]
+    #[error("{log}: its trials cannot be written as Parquet")]
     Parquet {
-        /// The run.
-        run: String,
+        /// The log.
+        log: Source,
         /// What polars says.
         source: PolarsError,
     },
     /// The file cannot be written.
-    #[error("run {run}: {doing} {} failed", path.display())]
+    #[error("{log}: {doing} {} failed", path.display())]
     Write {
-        /// The run.
-        run: String,
+        /// The log.
+        log: Source,
         /// What was tried.
         doing: &'static str,
         /// The file or folder.
@@ -93,24 +99,27 @@ pub enum Exported {
     NoTrials,
 }
 
-/// Appends `run`, which was read from its own folder, to the data set below `root`.
+/// Appends `run`, which was read from its own folder, to the data set below `root`, whose logs are `index`.
 ///
 /// # Errors
 /// [`ExportError`]; the data set is then as it was.
-pub fn export_run(root: &Path, run: &Run) -> Result<Exported, ExportError> {
-    let name = &run.header.run;
+pub fn export_run(root: &Path, run: &Run, index: &Index) -> Result<Exported, ExportError> {
+    let (source, name) = (run.source(), &run.header.run);
+    let log = || source.clone();
     let folder = run.path.parent().unwrap_or(Path::new(""));
-    if !is_name(name) || folder.file_name().is_none_or(|folder| folder != name.as_str()) {
+    // A gate's verdict names its logs by their digests; a tune's log has only its folder to agree with.
+    if run.gate.is_none() && folder.file_name().is_none_or(|folder| folder != name.as_str()) {
         return Err(ExportError::Renamed { folder: folder.to_owned(), found: name.clone() });
     }
+    if !source.has_a_file_name() {
+        return Err(ExportError::Name { log: log() });
+    }
     let unix_s = run.header.created_unix_s;
-    let day = day_of(unix_s).ok_or_else(|| ExportError::Clock { run: name.clone(), unix_s })?;
+    let day = day_of(unix_s).ok_or_else(|| ExportError::Clock { log: log(), unix_s })?;
     let machine = run.header.fingerprint.machine.id().to_string();
-    let path = path_of(root, &machine, &day, name);
-    // HISTORY-1: the name is the run's only file on its machine, whatever the day.
-    let same = |file: &crate::HistoryFile| file.machine == machine && file.run == *name && file.path != path;
-    if let Some(other) = list_history(root)?.into_iter().find(same) {
-        return Err(ExportError::NameTaken { run: name.clone(), path: other.path });
+    // HISTORY-1: the name is the log's only one on its machine, whatever the day.
+    if let Some(other) = index.namesake(&source, &machine, &day) {
+        return Err(ExportError::NameTaken { log: log(), path: other.path.clone() });
     }
     // HISTORY-5: a histogram that cannot be merged later is refused now, with its line.
     for trial in &run.trials {
@@ -120,47 +129,27 @@ pub fn export_run(root: &Path, run: &Run) -> Result<Exported, ExportError> {
     if trials == 0 {
         return Ok(Exported::NoTrials);
     }
-    let bytes = parquet_of(run).map_err(|source| ExportError::Parquet { run: name.clone(), source })?;
+    let piece = run.piece();
+    // HISTORY-1: in a compaction it stands already; its own file is compared byte by byte, which also mends it.
+    let standing = index.has(&source, &piece.log, piece.verdict.as_ref());
+    if let Some(standing) = standing.filter(|standing| matches!(standing.file.holds, Holds::Compaction(_))) {
+        return Ok(Exported::Unchanged { trials, path: standing.file.path.clone() });
+    }
+    let path = path_of(root, &machine, &day, &Holds::Log(log()));
+    let bytes = parquet_of(run).map_err(|source| ExportError::Parquet { log: log(), source })?;
     if fs::read(&path).is_ok_and(|present| present == bytes) {
         return Ok(Exported::Unchanged { trials, path });
     }
-    let write = |(doing, path, source)| ExportError::Write { run: name.clone(), doing, path, source };
-    replace(root, &path, &bytes).map_err(write)?;
+    // HISTORY-2: whole or not at all.
+    let written = replace(&root.join(HISTORY_PLACE), &path, &bytes);
+    written.map_err(|(doing, path, source)| ExportError::Write { log: log(), doing, path, source })?;
     Ok(Exported::Written { trials, path })
 }
 
-fn parquet_of(run: &Run) -> Result<Vec<u8>, PolarsError> {
-    let metadata = [(FORMAT_KEY, FORMAT.to_owned()), (RUN_KEY, run.header.run.clone()), (TIP_KEY, run.tip.to_string())];
-    let metadata = metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+/// The rows of `run` as the bytes of a file.
+pub(crate) fn parquet_of(run: &Run) -> Result<Vec<u8>, PolarsError> {
     let mut bytes = Vec::new();
     let mut frame = frame_of(run)?;
-    ParquetWriter::new(&mut bytes)
-        .with_key_value_metadata(Some(KeyValueMetadata::from_static(metadata)))
-        .finish(&mut frame)?;
+    ParquetWriter::new(&mut bytes).with_key_value_metadata(Some(metadata(&[run.piece()]))).finish(&mut frame)?;
     Ok(bytes)
-}
-
-/// HISTORY-2: `bytes` under `path`, whole or not at all, also after a power cut.
-fn replace(root: &Path, path: &Path, bytes: &[u8]) -> Result<(), (&'static str, PathBuf, io::Error)> {
-    let folder = path.parent().expect("a file of the data set is in a partition");
-    fs::create_dir_all(folder).map_err(|error| ("making folder", folder.to_owned(), error))?;
-    let name = path.file_name().expect("it has a name").to_string_lossy();
-    // One name for each process: two exports at once each rename a whole file.
-    let aside = folder.join(format!(".{name}.{}.tmp", std::process::id()));
-    let written = File::create(&aside).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    if let Err(error) = written.and_then(|()| fs::rename(&aside, path)) {
-        // The rest of a failed write is only waste; the first error is the one that tells.
-        let _ = fs::remove_file(&aside);
-        return Err(("writing", path.to_owned(), error));
-    }
-    // The entry of the file, and those of partitions that may be new.
-    let top = root.join(HISTORY_PLACE);
-    for folder in folder.ancestors().take_while(|folder| folder.starts_with(&top)) {
-        let synced = File::open(folder).and_then(|folder| folder.sync_all());
-        synced.map_err(|error| ("syncing folder", folder.to_owned(), error))?;
-    }
-    Ok(())
 }

@@ -1,41 +1,45 @@
-//! `rtt-history`: export runs to Parquet, tables over many runs, two runs side by side.
+//! `rtt-history`: runs and gates as Parquet, tables and trends over many of them, two runs side by side.
 //!
-//! Exit codes: 0 ok; 1 a run or a file could not be read or written; 2 usage, and what does not exist by that name;
-//! 4 nothing to export or to show; 13 runs of unlike machines.
+//! Exit codes: 0 ok; 1 a log or a file could not be read or written; 2 usage, and what does not exist by that name;
+//! 3 the lock of the budgets is refused; 4 nothing to append or to show; 13 runs of unlike machines.
 
+mod bench_command;
+mod keep_commands;
+mod screen;
+mod trend_command;
+
+use bench_command::{BenchOptions, bench};
 use clap::{Args, Parser, Subcommand};
+use keep_commands::{AppendOptions, CompactOptions, RetainOptions, append_logs, compact_partitions, retain_days};
 use rtt_history::{
-    COLUMNS, CompareError, ExportError, ExportReport, Exported, MEASURES, PARTITION_COLUMNS, Query, RUNS_PLACE,
-    ReadRunError, RunOutcome, TableError, compare, comparison_text, export_run, list_runs, locate_log, read_run, table,
+    COLUMNS, CompareError, DataSetLock, ExportError, ExportReport, Exported, Index, MEASURES, PARTITION_COLUMNS, Query,
+    RUNS_PLACE, ReadRunError, RunOutcome, TableError, compare, comparison_text, export_run, list_runs, locate_log,
+    read_run, table,
 };
-use serde::Serialize;
+use screen::{NOTHING, Stop, UNEXPECTED, UNFIT, USAGE, json, print};
 use std::{
-    error::Error,
-    io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
+use trend_command::{TrendOptions, show_trend};
 
-const UNEXPECTED: u8 = 1;
-const USAGE: u8 = 2;
-const NOTHING: u8 = 4;
-const UNFIT: u8 = 13;
-
-/// What many runs say together: history as Parquet, tables, two runs side by side.
+/// What many runs say together: history as Parquet, tables, trends, two runs side by side.
 #[derive(Parser)]
 #[command(
     version,
     after_help = "\
 Examples:
-  rtt-history export .
+  rtt-history append
+  rtt-history trend --scenario steady
   rtt-history table --by scenario,faulted,knob_wait --columns settled,p50,p99,samples
   rtt-history compare RUN OTHER_RUN
 
 Exit codes:
   0   ok
-  1   a run or a file of the data set cannot be read or written
-  2   wrong command line, or no such run
-  4   nothing to export or to show
+  1   a log or a file of the data set cannot be read or written
+  2   wrong command line, or no such run or machine
+  3   the lock of the budgets is refused
+  4   nothing to append or to show
   13  the runs are of unlike machines"
 )]
 struct Arguments {
@@ -45,7 +49,17 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Appends runs below ROOT/.rtt/runs to the data set ROOT/.rtt/history.
+    /// Appends every finished tune and gate below ROOT/.rtt to the data set ROOT/.rtt/history.
+    Append(AppendOptions),
+    /// Shows the course of each scenario: p99 by day, change points, false alarms of the gate, burnt budget.
+    Trend(TrendOptions),
+    /// Makes one file of the files of each machine and day.
+    Compact(CompactOptions),
+    /// Removes days that are older than is wanted.
+    Retain(RetainOptions),
+    /// Says what a trend costs on a synthetic data set.
+    Bench(BenchOptions),
+    /// Appends tunes below ROOT/.rtt/runs to the data set, finished or not, or mends their files.
     Export(Export),
     /// Shows groups of trials over the data set.
     Table(Tabulate),
@@ -143,27 +157,13 @@ struct Compare {
     json: bool,
 }
 
-/// Why a command ended early: its exit code, and what to say.
-struct Stop {
-    code: u8,
-    message: String,
-}
-
-impl Stop {
-    fn new(code: u8, error: &dyn Error) -> Stop {
-        let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-        let causes: String = causes.map(|cause| format!("\n  because: {cause}")).collect();
-        Stop { code, message: format!("{error}{causes}") }
-    }
-
-    fn reading(error: &ReadRunError) -> Stop {
-        let missing = matches!(error, ReadRunError::Missing { .. } | ReadRunError::NoLog { .. });
-        Stop::new(if missing { USAGE } else { UNEXPECTED }, error)
-    }
-}
-
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
+        Command::Append(options) => append_logs(&options),
+        Command::Trend(options) => show_trend(options),
+        Command::Compact(options) => compact_partitions(&options),
+        Command::Retain(options) => retain_days(&options),
+        Command::Bench(options) => bench(&options),
         Command::Export(options) => export(&options),
         Command::Table(options) => tabulate(options),
         Command::Compare(options) => side_by_side(&options),
@@ -178,22 +178,14 @@ fn main() -> ExitCode {
     }
 }
 
-/// Writes to stdout; a reader that has seen enough, such as `head`, is no failure.
-fn print(text: &str) -> Result<(), Stop> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Stop::new(UNEXPECTED, &error)),
-        _ => Ok(()),
-    }
-}
-
-fn json(document: &impl Serialize) -> String {
-    serde_json::to_string_pretty(document).expect("the document has string keys") + "\n"
+fn reading(error: &ReadRunError) -> Stop {
+    let missing = matches!(error, ReadRunError::Missing { .. } | ReadRunError::NoLog { .. });
+    Stop::new(if missing { USAGE } else { UNEXPECTED }, error)
 }
 
 fn export(options: &Export) -> Result<u8, Stop> {
     let names = if options.runs.is_empty() {
-        list_runs(&options.root).map_err(|error| Stop::reading(&error))?
+        list_runs(&options.root).map_err(|error| reading(&error))?
     } else {
         options.runs.clone()
     };
@@ -204,11 +196,15 @@ fn export(options: &Export) -> Result<u8, Stop> {
     }
     // A run that was asked for by name has to be there; of all runs, one without a log is passed over.
     let asked = !options.runs.is_empty();
+    let unexpected = |error: &dyn std::error::Error| Stop::new(UNEXPECTED, error);
+    let held = DataSetLock::alone(&options.root).map_err(|error| unexpected(&error))?;
+    let index = Index::read(&options.root).map_err(|error| unexpected(&error))?;
     let mut outcomes = Vec::new();
     for run in names {
-        let log = locate_log(&options.root, &run).map_err(|error| Stop::reading(&error))?;
-        outcomes.push(export_one(&options.root, run, &log, asked));
+        let log = locate_log(&options.root, &run).map_err(|error| reading(&error))?;
+        outcomes.push(export_one(&options.root, &index, run, &log, asked));
     }
+    drop(held);
     let failed = outcomes.iter().any(|outcome| outcome.outcome == "failed");
     if options.json {
         print(&json(&ExportReport { version: 1, runs: outcomes }))?;
@@ -224,8 +220,8 @@ fn export(options: &Export) -> Result<u8, Stop> {
     Ok(if failed { UNEXPECTED } else { 0 })
 }
 
-fn export_one(root: &Path, run: String, log: &Path, asked: bool) -> RunOutcome {
-    let exported = read_run(log).map_err(ExportError::from).and_then(|read| export_run(root, &read));
+fn export_one(root: &Path, index: &Index, run: String, log: &Path, asked: bool) -> RunOutcome {
+    let exported = read_run(log).map_err(ExportError::from).and_then(|read| export_run(root, &read, index));
     let plain = |outcome, trials, path, reason| RunOutcome { run, outcome, trials, path, reason };
     match exported {
         Ok(Exported::Written { trials, path }) => plain("written", trials, Some(path), None),
@@ -254,6 +250,7 @@ fn tabulate(options: Tabulate) -> Result<u8, Stop> {
         .and_then(|query| query.filtered(&options.filters))
         .and_then(|query| query.between(options.since, options.until))
         .map_err(|error| Stop::new(USAGE, &error))?;
+    let _held = DataSetLock::shared(&options.root).map_err(|error| Stop::new(UNEXPECTED, &error))?;
     let table = table(&options.root, query).map_err(|error| {
         let nothing = matches!(error, TableError::Empty { .. } | TableError::NothingLeft { .. });
         Stop::new(if nothing { NOTHING } else { UNEXPECTED }, &error)
@@ -270,8 +267,8 @@ fn tabulate(options: Tabulate) -> Result<u8, Stop> {
 
 fn side_by_side(options: &Compare) -> Result<u8, Stop> {
     let read = |word: &str| locate_log(&options.root, word).and_then(|log| read_run(&log));
-    let a = read(&options.run_a).map_err(|error| Stop::reading(&error))?;
-    let b = read(&options.run_b).map_err(|error| Stop::reading(&error))?;
+    let a = read(&options.run_a).map_err(|error| reading(&error))?;
+    let b = read(&options.run_b).map_err(|error| reading(&error))?;
     let comparison = compare(&a, &b, options.any_host).map_err(|error| {
         let code = if matches!(error, CompareError::UnlikeMachines { .. }) { UNFIT } else { UNEXPECTED };
         Stop::new(code, &error)

@@ -1,6 +1,6 @@
-//! The names of arms, verdicts, wait strategies and pin classes, as trial logs write them.
+//! The names of arms, verdicts, wait strategies and pin classes, as trial logs and gates write them.
 
-use rtt_measure::{Arm, Verdict};
+use rtt_measure::{Arm, GateVerdict, Verdict};
 use rtt_profile::{Pin, Wait};
 
 /// The name of `arm`.
@@ -23,6 +23,16 @@ pub const fn verdict_name(verdict: Verdict) -> &'static str {
         Verdict::NeverSettled => "never_settled",
         Verdict::Void => "void",
         Verdict::Crashed => "crashed",
+    }
+}
+
+/// The name of a gate's `verdict`.
+pub const fn gate_verdict_name(verdict: GateVerdict) -> &'static str {
+    match verdict {
+        GateVerdict::Pass => "pass",
+        GateVerdict::Undecided => "undecided",
+        GateVerdict::Breach => "breach",
+        GateVerdict::Fail => "fail",
     }
 }
 
@@ -62,6 +72,8 @@ mod tests {
         arms.into_iter().for_each(|arm| check(arm, arm_name(arm)));
         let verdicts = [Verdict::Settled, Verdict::NeverSettled, Verdict::Void, Verdict::Crashed];
         verdicts.into_iter().for_each(|verdict| check(verdict, verdict_name(verdict)));
+        let verdicts = [GateVerdict::Pass, GateVerdict::Undecided, GateVerdict::Breach, GateVerdict::Fail];
+        verdicts.into_iter().for_each(|verdict| check(verdict, gate_verdict_name(verdict)));
         [Wait::Spin, Wait::Yield, Wait::Futex].into_iter().for_each(|wait| check(wait, wait_name(wait)));
         let pins = [Pin::Unpinned, Pin::SameCpu, Pin::SmtSibling, Pin::SameL3, Pin::SameNuma, Pin::OtherNuma];
         pins.into_iter().for_each(|pin| check(pin, pin_name(pin)));

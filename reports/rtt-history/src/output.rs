@@ -33,6 +33,82 @@ pub struct RunOutcome {
     pub reason: Option<String>,
 }
 
+/// What an append did.
+#[derive(Clone, Debug, Serialize)]
+pub struct AppendReport {
+    /// Format of this document: 1.
+    pub version: u32,
+    /// The logs: tunes before gates, each in the order of their names.
+    pub logs: Vec<LogOutcome>,
+}
+
+/// What became of one log.
+#[derive(Clone, Debug, Serialize)]
+pub struct LogOutcome {
+    /// `tune` or `gate`.
+    pub source: &'static str,
+    /// The log in words.
+    pub log: String,
+    /// `written`, `unchanged`, `left_out` or `failed`.
+    pub outcome: &'static str,
+    /// Trials in its file.
+    pub trials: usize,
+    /// Its file.
+    pub path: Option<PathBuf>,
+    /// Why it was left out, or failed.
+    pub reason: Option<String>,
+}
+
+/// What a compaction did.
+#[derive(Clone, Debug, Serialize)]
+pub struct CompactReport {
+    /// Format of this document: 1.
+    pub version: u32,
+    /// The partitions that had several files.
+    pub partitions: Vec<CompactedPartition>,
+}
+
+/// A partition that has one file now.
+#[derive(Clone, Debug, Serialize)]
+pub struct CompactedPartition {
+    /// Id of the machine.
+    pub machine: String,
+    /// The day.
+    pub day: String,
+    /// Files before.
+    pub files: usize,
+    /// Rows, each once.
+    pub rows: u64,
+    /// The file.
+    pub path: PathBuf,
+}
+
+/// What a retention removed, or would remove.
+#[derive(Clone, Debug, Serialize)]
+pub struct RetainReport {
+    /// Format of this document: 1.
+    pub version: u32,
+    /// Whether nothing was removed.
+    pub dry_run: bool,
+    /// The first day that is kept.
+    pub kept_since: String,
+    /// The partitions, by machine and day.
+    pub partitions: Vec<RemovedPartition>,
+}
+
+/// A partition that is older than is wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RemovedPartition {
+    /// Id of the machine.
+    pub machine: String,
+    /// The day.
+    pub day: String,
+    /// Its files.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
 /// Groups in the order of their keys.
 #[derive(Clone, Debug, Serialize)]
 pub struct Table {

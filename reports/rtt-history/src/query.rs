@@ -1,8 +1,8 @@
 //! What a table is asked for, checked against the columns that there are.
 
 use crate::{
-    COLUMNS, Kind, MEASURES, Measure, PARTITION_COLUMNS, columns::column_of, dataset::HistoryFile, is_day,
-    measures::How,
+    COLUMNS, Holds, Kind, MEASURES, Measure, PARTITION_COLUMNS, Source, columns::column_of, dataset::HistoryFile,
+    is_day, measures::How,
 };
 use polars::prelude::{Expr, col, lit};
 use rtt_seal::near_name;
@@ -139,7 +139,11 @@ impl Query {
         day && self.filters.iter().all(|filter| match (filter.column, &filter.value) {
             ("machine", Value::Text(machine)) => file.machine == *machine,
             ("day", Value::Text(day)) => file.day == *day,
-            ("run", Value::Text(run)) => file.run == *run,
+            // Only a tune's file is named after its run alone.
+            ("run", Value::Text(run)) => match &file.holds {
+                Holds::Log(Source::Tune { run: held }) => held == run,
+                Holds::Log(Source::Gate { .. }) | Holds::Compaction(_) => true,
+            },
             _ => true,
         })
     }
@@ -233,7 +237,7 @@ mod tests {
     #[test]
     fn what_is_unknown_is_named_with_what_is_known() {
         let error = query("colour", "p99").expect_err("no such column").to_string();
-        assert!(error.contains("`colour` to group by") && error.contains("machine, day, run"), "{error}");
+        assert!(error.contains("`colour` to group by") && error.contains("machine, day, source, run"), "{error}");
         assert!(query("histogram", "p99").is_err(), "a histogram is no key");
         let error = query("arm", "p98").expect_err("no such measure").to_string();
         assert!(error.contains("`p98`") && error.contains("p999"), "{error}");
@@ -257,8 +261,9 @@ mod tests {
         let file = |machine: &str, day: &str| HistoryFile {
             machine: machine.into(),
             day: day.into(),
-            run: "r".into(),
+            holds: Holds::of_stem("r").expect("a name"),
             path: "r.parquet".into(),
+            hidden: Vec::new(),
         };
         let query = query("arm", "p99").expect("a query").filtered(&["machine=m".into()]).expect("a filter");
         let query = query.between(Some("2026-01-02".into()), Some("2026-01-03".into())).expect("days");

@@ -3,8 +3,9 @@
 //! HISTORY-5  is checked here: the log's chain by `rtt_measure`, and that it is one run's log of a known format.
 //! Torn tails are not damage: an interrupted run is read up to its last whole record.
 
+use crate::Source;
 use hdrhistogram::Histogram;
-use rtt_measure::{HistogramError, LogError, Record, RunRecord, TrialRecord, decode_histogram, read_log};
+use rtt_measure::{GateVerdict, HistogramError, LogError, Record, RunRecord, TrialRecord, decode_histogram, read_log};
 use rtt_seal::{Digest, near_name};
 use std::{
     collections::BTreeSet,
@@ -35,8 +36,8 @@ pub enum ReadRunError {
         /// A near name, where there is one.
         hint: String,
     },
-    /// The folder of runs cannot be listed.
-    #[error("runs in {}: cannot list them", folder.display())]
+    /// The folder of runs or gates cannot be listed.
+    #[error("folders in {}: cannot list them", folder.display())]
     List {
         /// The folder.
         folder: PathBuf,
@@ -80,22 +81,49 @@ pub struct Trial {
     pub record: TrialRecord,
 }
 
+/// What the gate that wrote a log came to.
+#[derive(Clone, Debug)]
+pub struct GateOrigin {
+    /// The comparison: the log's folder.
+    pub comparison: String,
+    /// The log's file name without its ending.
+    pub log: String,
+    /// What the comparison came to, over all its logs.
+    pub verdict: GateVerdict,
+    /// Whether both arms were known to be alike, and the gate itself was on trial.
+    pub canary: bool,
+    /// BLAKE3 of the document that says so.
+    pub document: Digest,
+}
+
 /// One run.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// Its log.
     pub path: PathBuf,
+    /// The gate that wrote it; absent for a tune.
+    pub gate: Option<GateOrigin>,
     /// What all its trials share.
     pub header: RunRecord,
     /// Its trials in the order of the log.
     pub trials: Vec<Trial>,
     /// Digest of the log's last whole line: what names the log.
     pub tip: Digest,
+    /// BLAKE3 of the log's bytes.
+    pub digest: Digest,
     /// Bytes behind the last whole line: 0 for a log that was closed in peace.
     pub torn_bytes: usize,
 }
 
 impl Run {
+    /// Its log by name.
+    pub fn source(&self) -> Source {
+        match &self.gate {
+            None => Source::Tune { run: self.header.run.clone() },
+            Some(gate) => Source::Gate { comparison: gate.comparison.clone(), log: gate.log.clone() },
+        }
+    }
+
     /// The whole histogram of `trial`, where it has one.
     ///
     /// # Errors
@@ -116,7 +144,11 @@ impl Run {
 /// # Errors
 /// [`ReadRunError::List`].
 pub fn list_runs(root: &Path) -> Result<Vec<String>, ReadRunError> {
-    let folder = root.join(RUNS_PLACE);
+    list_folders(root.join(RUNS_PLACE))
+}
+
+/// The names of the folders in `folder` that are not hidden, sorted; none where it is not there.
+pub(crate) fn list_folders(folder: PathBuf) -> Result<Vec<String>, ReadRunError> {
     let failed = |source| ReadRunError::List { folder: folder.clone(), source };
     let entries = match fs::read_dir(&folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -171,7 +203,7 @@ pub fn read_run(path: &Path) -> Result<Run, ReadRunError> {
         }
         opened => opened?,
     };
-    let (tip, torn_bytes) = (opened.tip(), opened.torn_bytes);
+    let (tip, digest, torn_bytes) = (opened.tip(), opened.digest, opened.torn_bytes);
     let refused = |line, reason: String| ReadRunError::NotOneRun { path: path.to_owned(), line, reason };
     let mut records = opened.records.into_iter().zip(1..).map(|((digest, record), line)| (digest, record, line));
     let header = match records.next() {
@@ -200,7 +232,7 @@ pub fn read_run(path: &Path) -> Result<Run, ReadRunError> {
             }
         }
     }
-    Ok(Run { path: path.to_owned(), header, trials, tip, torn_bytes })
+    Ok(Run { path: path.to_owned(), gate: None, header, trials, tip, digest, torn_bytes })
 }
 
 /// Whether `word` can be the name of a run, which becomes the name of a file.

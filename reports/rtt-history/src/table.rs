@@ -4,7 +4,7 @@
 //! only where a latency quantile is asked for; it reads the histograms a file at a time and merges each into its
 //! group (HISTORY-3), so that memory holds one file's histograms and one per group.
 
-use crate::{Cell, HistoryFile, Query, ReadHistoryError, Table, list_history, measures::How, read_columns};
+use crate::{Cell, HistoryFile, Holds, Query, ReadHistoryError, Table, list_history, measures::How, read_columns};
 use hdrhistogram::Histogram;
 use polars::prelude::{DataFrame, Expr, IntoLazy, PolarsError, PolarsResult, UnionArgs, col, concat, lit};
 use rtt_measure::{HistogramError, decode_histogram};
@@ -23,7 +23,7 @@ pub enum TableError {
     #[error(transparent)]
     Read(#[from] ReadHistoryError),
     /// There is no file.
-    #[error("no data set in {}: nothing was exported yet; run `rtt-history export {}`", folder.display(), root.display())]
+    #[error("no data set in {}: nothing is in it yet; run `rtt-history append --root {}`", folder.display(), root.display())]
     Empty {
         /// Where it should be.
         folder: PathBuf,
@@ -45,10 +45,10 @@ pub enum TableError {
         source: PolarsError,
     },
     /// A histogram is none.
-    #[error("run {run}: {}: trial {trial} has a damaged histogram; remove the file and export the run again", path.display())]
+    #[error("{holds}: {}: trial {trial} has a damaged histogram; remove the file and append its logs again (`rtt-history append`)", path.display())]
     Histogram {
-        /// The run.
-        run: String,
+        /// What the file holds.
+        holds: Holds,
         /// Its file.
         path: PathBuf,
         /// The trial.
@@ -57,10 +57,10 @@ pub enum TableError {
         source: HistogramError,
     },
     /// Two histograms have no common range.
-    #[error("run {run}: {}: the histogram of trial {trial} cannot be merged ({reason}); export the run again", path.display())]
+    #[error("{holds}: {}: the histogram of trial {trial} cannot be merged ({reason}); remove the file and append its logs again", path.display())]
     Merge {
-        /// The run.
-        run: String,
+        /// What the file holds.
+        holds: Holds,
         /// Its file.
         path: PathBuf,
         /// The trial.
@@ -160,16 +160,16 @@ fn merge(files: &[&HistoryFile], columns: &[&str], query: &Query) -> Result<Merg
                 merged.without += 1;
                 continue;
             };
-            let (run, path) = (file.run.clone(), file.path.clone());
+            let (holds, path) = (file.holds.clone(), file.path.clone());
             let trial = cell(&rows, "trial", at).map_err(failed)?.to_string();
             let histogram = match decode_histogram(&text) {
                 Ok(histogram) => histogram,
-                Err(source) => return Err(TableError::Histogram { run, path, trial, source }),
+                Err(source) => return Err(TableError::Histogram { holds, path, trial, source }),
             };
             let group = merged.groups.entry(key(&rows, query, at).map_err(failed)?);
             let group = group.or_insert_with(|| Histogram::new(3).expect("three digits are allowed"));
             if let Err(error) = group.add(histogram) {
-                return Err(TableError::Merge { run, path, trial, reason: format!("{error:?}") });
+                return Err(TableError::Merge { holds, path, trial, reason: format!("{error:?}") });
             }
         }
     }

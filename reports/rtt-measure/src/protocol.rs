@@ -115,6 +115,9 @@ pub struct EndpointRef {
     pub hello: u32,
     /// Names of the knobs that it reads.
     pub knobs: Vec<String>,
+    /// Its arguments beyond those that every trial gives.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arguments: Vec<String>,
 }
 
 /// An axis, or one value of it, that this host cannot honour.

@@ -4,6 +4,7 @@ mod cdf;
 mod convergence;
 mod effects;
 mod front;
+mod gate;
 mod heatmap;
 mod rows;
 mod wealth;
@@ -12,9 +13,10 @@ pub use cdf::{Curve, Limit, cdf};
 pub use convergence::{Placebo, convergence};
 pub use effects::{comparison, effects, intervals};
 pub use front::front;
+pub use gate::{gate_pairs, gate_ratios, gate_wealth, pair_first, pair_ratio, pair_void};
 pub use heatmap::heatmap;
 pub use rows::{Row, RowMark, Rows};
-pub use wealth::{log_ratios, wealth};
+pub use wealth::{log_ratios, wealth, wealth_text};
 
 use crate::{
     svg::{Canvas, Frame},

@@ -3,23 +3,18 @@
 use crate::{
     charts::{self, Chart, Curve, Limit},
     machine::limits,
+    merged::Merged,
     run::Run,
+    svg::Frame,
     table::{Cell, Table},
     words,
 };
-use hdrhistogram::Histogram;
 use minijinja::{Value, context};
-use rtt_measure::{Arm, Confirmation, TrialRecord, Verdict, decode_histogram};
+use rtt_measure::{Arm, Confirmation, RegimeEffect, TrialRecord, Verdict};
 use std::collections::BTreeMap;
 
 /// Scenario and whether faults ran beside it.
 type Condition = (String, bool);
-
-/// One arm's runs in one condition.
-struct Merged {
-    histogram: Histogram<u64>,
-    runs: usize,
-}
 
 /// Merged histograms of the confirmation's settled runs, and what could not be read.
 #[derive(Default)]
@@ -36,7 +31,6 @@ fn arm_of(trial: &TrialRecord) -> Option<&'static str> {
     }
 }
 
-/// Quantiles are never averaged: the histograms are added, and quantiles read from the sum.
 fn merge(run: &Run) -> Merges {
     let void: Vec<u32> = run
         .fit
@@ -50,25 +44,11 @@ fn merge(run: &Run) -> Merges {
         if trial.verdict != Verdict::Settled || trial.pair.is_some_and(|pair| void.contains(&pair)) {
             continue;
         }
-        let Some(text) = &trial.histogram else { continue };
-        let decoded = decode_histogram(text).map_err(|e| e.to_string());
         let arms = merges.arms.entry((trial.scenario.name.clone(), trial.faults.is_some())).or_default();
-        let added = decoded.and_then(|histogram| match arms.entry(arm) {
-            std::collections::btree_map::Entry::Vacant(slot) => {
-                // What came out of a file has fixed bounds; the sum must be able to grow.
-                let mut sum = Histogram::<u64>::new(3).expect("three digits are allowed");
-                sum.add(&histogram).map_err(|e| e.to_string())?;
-                slot.insert(Merged { histogram: sum, runs: 1 });
-                Ok(())
-            }
-            std::collections::btree_map::Entry::Occupied(mut slot) => {
-                slot.get_mut().runs += 1;
-                slot.get_mut().histogram.add(&histogram).map_err(|e| e.to_string())
-            }
-        });
-        if let Err(why) = added {
-            merges.unreadable.push(format!("the histogram of trial {} cannot be read: {why}", trial.id));
-        }
+        merges.unreadable.extend(arms.entry(arm).or_default().add(trial).err());
+    }
+    for arms in merges.arms.values_mut() {
+        arms.retain(|_, merged| merged.runs > 0);
     }
     merges.arms.retain(|_, arms| !arms.is_empty());
     merges
@@ -93,10 +73,12 @@ fn distribution(run: &Run) -> Value {
     for (index, ((scenario, faulted), arms)) in conditions.into_iter().enumerate() {
         let curves: Vec<Curve<'_>> = ["incumbent", "tuned"]
             .into_iter()
-            .filter_map(|arm| arms.get(arm).map(|m| Curve { arm, histogram: &m.histogram, runs: m.runs }))
+            .filter_map(|arm| {
+                arms.get(arm).map(|m| Curve { name: arm, class: arm, histogram: &m.histogram, runs: m.runs })
+            })
             .collect();
         let title = format!("{scenario}, {}", words::condition(*faulted));
-        if let Some(chart) = charts::cdf(&format!("cdf-{index}"), &title, &curves, &limit) {
+        if let Some(chart) = charts::cdf(&format!("cdf-{index}"), &title, &[Frame::panel()], &curves, &limit) {
             panels.push(chart.value());
         }
     }
@@ -110,9 +92,10 @@ fn distribution(run: &Run) -> Value {
     context! { limited => !limit.is_empty(), panels => panels.into_iter().collect::<Value>(), absent => absent, unreadable => merges.unreadable }
 }
 
-fn regimes(confirmation: &Confirmation) -> Table {
-    let mut table = Table::new("Effect in each regime", &["Regime", "#Pairs of runs", "#Tuned ÷ incumbent", "Reading"]);
-    for regime in &confirmation.regimes {
+/// The effect in each regime; `ratio` names the column of the ratio.
+pub fn regimes(effects: &[RegimeEffect], ratio: &str) -> Table {
+    let mut table = Table::new("Effect in each regime", &["Regime", "#Pairs of runs", ratio, "Reading"]);
+    for regime in effects {
         table.row(vec![
             Cell::text(regime.regime.clone()),
             Cell::figure(regime.runs.to_string()),
@@ -139,7 +122,7 @@ fn defects(confirmation: &Confirmation) -> String {
 fn pairs(confirmation: &Confirmation, unit: &str) -> Value {
     let chart = |chart: Option<Chart>| chart.map(|chart| chart.value());
     let valid = confirmation.valid();
-    let table = regimes(confirmation);
+    let table = regimes(&confirmation.regimes, "#Tuned ÷ incumbent");
     context! {
         summary => format!(
             "{} pairs were run of at most {}, {valid} of them valid; {}. Error rate α = {} for each verdict; \u{201c}no better\u{201d} means: not faster by {}\u{202f}%.",

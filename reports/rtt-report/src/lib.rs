@@ -1,7 +1,9 @@
-//! One run as one HTML file, drawn from its folder: `trials.jsonl` (the log) and `fit.json` (what the tuner made of it).
+//! One run, or one gate, as one HTML file, drawn from its folder: `trials.jsonl` (the log) and `fit.json` (what the tuner
+//! made of it), or `verdict.json` (what the gate decided) and the logs that it names.
 //!
-//! Read [`Run::read`], then [`render`], then [`write_page`]. Nothing is measured or judged here: verdict,
-//! intervals and reasons come from the fit; figures come from the log's records; what is absent is said with its reason.
+//! Read [`Run::read`], then [`render`], then [`write_page`]; or [`GateFolder::read`], then [`render_gate`]. Nothing is
+//! measured or judged here: verdict, intervals and reasons come from fit and verdict; figures come from the logs'
+//! records; what is absent is said with its reason.
 //!
 //! REPORT-1  The page names no outside resource, runs no script, and every text from a file is escaped.
 //! REPORT-2  A figure that is missing or not finite is a dash with its reason; `NaN` and `inf` are never printed or drawn.
@@ -12,17 +14,23 @@ mod charts;
 mod confirmation;
 mod environment;
 mod evidence;
+mod gate;
+mod knobs;
 mod machine;
+mod merged;
 mod page;
 mod run;
 mod search;
 mod svg;
 mod table;
+mod template;
 mod trials;
 mod verdict;
 mod words;
 mod write;
 
-pub use page::{RenderError, render};
+pub use gate::{GateFolder, ReadGateError, render_gate};
+pub use page::render;
 pub use run::{ListedRun, ReadError, Run, list};
+pub use template::RenderError;
 pub use write::{WriteError, write_page};

@@ -1,10 +1,13 @@
-//! `rtt-report`: draws one run as one HTML file, or lists the runs that are there.
+//! `rtt-report`: draws one run or one gate as one HTML file, or lists the runs that are there.
 
 mod output;
 
 use clap::{Args, Parser, Subcommand};
-use output::{Listed, ListedRow, Rendered};
-use rtt_report::{ListedRun, ReadError, RenderError, Run, WriteError, list, render, write_page};
+use output::{Judged, Listed, ListedRow, Rendered};
+use rtt_report::{
+    GateFolder, ListedRun, ReadError, ReadGateError, RenderError, Run, WriteError, list, render, render_gate,
+    write_page,
+};
 use std::{
     error::Error,
     io::{self, ErrorKind, Write, stdout},
@@ -15,12 +18,12 @@ use std::{
 /// Exit code where there was nothing to draw.
 const NOTHING: u8 = 4;
 
-/// Draws one run as one HTML file: no network, no script, readable on paper.
+/// Draws one run or one gate as one HTML file: no network, no script, readable on paper.
 #[derive(Parser)]
 #[command(
     version,
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:\n  rtt-report render .rtt/runs/RUN --out page.html\n  rtt-report list .rtt/runs\n  rtt-report RUN              (a run by name, below --root)\n  rtt-report                  (the newest run)"
+    after_help = "Examples:\n  rtt-report render .rtt/runs/RUN --out page.html\n  rtt-report list .rtt/runs\n  rtt-report RUN              (a run by name, below --root)\n  rtt-report gate .rtt/gate/COMPARISON --out gate.html\n  rtt-report                  (the newest run)"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -33,6 +36,8 @@ struct Cli {
 enum Command {
     /// Draws a run.
     Render(RenderArgs),
+    /// Draws what a gate decided.
+    Gate(GateArgs),
     /// Lists the runs in a folder.
     List {
         /// The folder that holds the runs.
@@ -59,10 +64,24 @@ struct RenderArgs {
     json: bool,
 }
 
+#[derive(Args)]
+struct GateArgs {
+    /// The comparison's folder: it holds verdict.json and the trial logs.
+    folder: PathBuf,
+    /// Where the page goes [default: ROOT/reports/out/gate-COMPARISON.html below ROOT/.rtt/gate, else FOLDER/report.html].
+    #[arg(long, short, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// One JSON object on stdout instead of the page's path.
+    #[arg(long)]
+    json: bool,
+}
+
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(transparent)]
     Read(#[from] ReadError),
+    #[error(transparent)]
+    ReadGate(#[from] ReadGateError),
     #[error(transparent)]
     Render(#[from] RenderError),
     #[error(transparent)]
@@ -87,6 +106,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Some(Command::Render(args)) => draw(&args),
+        Some(Command::Gate(args)) => draw_gate(&args),
         Some(Command::List { runs, json }) => show(&runs, json),
         None => draw(&cli.render),
     };
@@ -103,7 +123,8 @@ fn main() -> ExitCode {
             match failure {
                 Failure::NoRun { .. }
                 | Failure::Unknown { .. }
-                | Failure::Read(ReadError::Nothing { .. } | ReadError::EmptyLog { .. }) => ExitCode::from(NOTHING),
+                | Failure::Read(ReadError::Nothing { .. } | ReadError::EmptyLog { .. })
+                | Failure::ReadGate(ReadGateError::Nothing { .. }) => ExitCode::from(NOTHING),
                 _ => ExitCode::FAILURE,
             }
         }
@@ -137,12 +158,18 @@ fn folder_of(args: &RenderArgs) -> Result<PathBuf, Failure> {
     if named.is_dir() { Ok(named) } else { Err(Failure::Unknown { run: run.display().to_string(), runs }) }
 }
 
-/// `ROOT/reports/out/RUN.html` for `ROOT/.rtt/runs/RUN`, else a file in the run's folder.
+/// `ROOT/reports/out/RUN.html` for `ROOT/.rtt/runs/RUN`, `gate-` before the name for `ROOT/.rtt/gate/COMPARISON`; else a
+/// file in the folder itself.
 fn default_page(folder: &Path) -> PathBuf {
     let whole = std::fs::canonicalize(folder).unwrap_or_else(|_| folder.into());
-    let root = whole.parent().filter(|runs| runs.ends_with(".rtt/runs")).and_then(|runs| runs.parent()?.parent());
+    let above = whole.parent();
+    let is_gate = above.is_some_and(|above| above.ends_with(".rtt/gate"));
+    let root = above.filter(|above| is_gate || above.ends_with(".rtt/runs")).and_then(|above| above.parent()?.parent());
     match (root, whole.file_name()) {
-        (Some(root), Some(name)) => root.join("reports/out").join(format!("{}.html", name.to_string_lossy())),
+        (Some(root), Some(name)) => {
+            let kind = if is_gate { "gate-" } else { "" };
+            root.join("reports/out").join(format!("{kind}{}.html", name.to_string_lossy()))
+        }
         _ => folder.join("report.html"),
     }
 }
@@ -157,6 +184,20 @@ fn draw(args: &RenderArgs) -> Result<(), Failure> {
         let outcome = run.fit.as_ref().map(|fit| fit.outcome);
         let done =
             Rendered { version: 1, run: &run.name, page: page.display().to_string(), bytes: html.len(), outcome };
+        print(&serde_json::to_string(&done).expect("names and numbers are JSON"))
+    } else {
+        print(&page.display().to_string())
+    }
+}
+
+fn draw_gate(args: &GateArgs) -> Result<(), Failure> {
+    let folder = GateFolder::read(&args.folder)?;
+    let html = render_gate(&folder)?;
+    let page = args.out.clone().unwrap_or_else(|| default_page(&args.folder));
+    write_page(&page, &html)?;
+    if args.json {
+        let (comparison, verdict) = (folder.gate.comparison.as_str(), folder.gate.verdict);
+        let done = Judged { version: 1, comparison, page: page.display().to_string(), bytes: html.len(), verdict };
         print(&serde_json::to_string(&done).expect("names and numbers are JSON"))
     } else {
         print(&page.display().to_string())

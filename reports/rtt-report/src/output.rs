@@ -17,6 +17,21 @@ pub struct Rendered<'a> {
     pub outcome: Option<rtt_measure::Outcome>,
 }
 
+/// What `gate --json` prints, version 1.
+#[derive(Serialize)]
+pub struct Judged<'a> {
+    /// Format: 1.
+    pub version: u32,
+    /// Name of the comparison.
+    pub comparison: &'a str,
+    /// Where the page was written.
+    pub page: String,
+    /// Its size.
+    pub bytes: usize,
+    /// The verdict over all scenarios.
+    pub verdict: rtt_measure::GateVerdict,
+}
+
 /// What `list --json` prints, version 1.
 #[derive(Serialize)]
 pub struct Listed {

@@ -1,21 +1,14 @@
-//! The page: all sections put into the template, and checked before it leaves.
+//! The page of a run: all its sections put into the template.
 
-use crate::{by_scenario, confirmation, environment, evidence, machine, run::Run, search, trials, verdict, words};
-use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
+use crate::{
+    by_scenario, confirmation, environment, evidence, machine,
+    run::Run,
+    search,
+    template::{RenderError, fill},
+    trials, verdict, words,
+};
+use minijinja::{Value, context};
 use rtt_measure::Outcome;
-
-const TEMPLATE: &str = include_str!("page.html");
-const STYLE: &str = include_str!("style.css");
-
-/// Why a page could not be made: the template and what fills it do not fit, which is a defect of this program.
-#[derive(Debug, thiserror::Error)]
-#[error("page of run {run}: the template does not take what was made for it; report this with the run's folder")]
-pub struct RenderError {
-    /// The run.
-    pub run: String,
-    /// What the template said.
-    pub source: minijinja::Error,
-}
 
 /// What else a reader should know, from the tuner and from reading.
 fn notes(run: &Run) -> Vec<String> {
@@ -46,14 +39,14 @@ fn header(run: &Run) -> Value {
         (None, Some(fit)) => format!("simulated problem {}", fit.problem),
         (None, None) => "a host that the log does not name".into(),
     };
+    let mut place = vec![run.name.clone(), place];
+    place.extend(run.header.as_ref().map(|header| words::date(header.created_unix_s)));
+    place.extend(run.fit.as_ref().filter(|fit| fit.quick).map(|_| "quick run".into()));
     context! {
-        run => run.name.as_str(),
+        kind => "tuning report",
         title => format!("{} \u{2013} {}", words::outcome(outcome), run.name),
         place => place,
-        date => run.header.as_ref().map_or(String::new(), |header| words::date(header.created_unix_s)),
-        trials => run.trials.len(),
-        spent => run.fit.as_ref().map_or(String::new(), |fit| words::span_ms(fit.spent_ms)),
-        quick => run.fit.as_ref().is_some_and(|fit| fit.quick),
+        source => "Drawn from the trial log and the fit alone.",
         keeps => matches!(outcome, Some(Outcome::NoBetter | Outcome::Undecided)),
     }
 }
@@ -63,16 +56,7 @@ fn header(run: &Run) -> Value {
 /// # Errors
 /// [`RenderError`], which only a defect of this program causes.
 pub fn render(run: &Run) -> Result<String, RenderError> {
-    let failed = |source| RenderError { run: run.name.clone(), source };
-    let mut environment = Environment::new();
-    // REPORT-1: what is not made by this program passes through the escape, whatever the template's name.
-    environment.set_auto_escape_callback(|_| AutoEscape::Html);
-    // A field that is misspelt in the template is an error, not an empty place.
-    environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
-    environment.add_template("page.html", TEMPLATE).map_err(failed)?;
-    let notes = notes(run);
     let values = context! {
-        style => Value::from_safe_string(STYLE.into()),
         header => header(run),
         verdict => verdict::section(run),
         knobs => search::knobs(run),
@@ -84,9 +68,8 @@ pub fn render(run: &Run) -> Result<String, RenderError> {
         trials => trials::section(run),
         environment => environment::section(run),
         evidence => evidence::section(run),
-        no_notes => notes.is_empty(),
-        notes => notes,
+        notes => notes(run),
     };
-    let page = environment.get_template("page.html").and_then(|page| page.render(values)).map_err(failed)?;
-    Ok(page.trim_start().to_owned()) // The macros before the document leave blank lines.
+    // REPORT-1: `fill` escapes every text in these values.
+    fill("page.html", &run.name, values)
 }

@@ -7,8 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Format of a log and of a fit that this program reads.
-const FORMAT: u32 = 1;
+/// Format of a log, a fit and a verdict that this program reads.
+pub(crate) const FORMAT: u32 = 1;
 
 /// Why a run cannot be drawn.
 #[derive(Debug, thiserror::Error)]
@@ -104,16 +104,7 @@ impl Run {
     /// # Errors
     /// [`ReadError`]: nothing there, a damaged log, a fit that is none or belongs to another log.
     pub fn read(folder: &Path) -> Result<Run, ReadError> {
-        let mut run = Run {
-            name: folder_name(folder),
-            header: None,
-            capacities: Vec::new(),
-            trials: Vec::new(),
-            log_tip: None,
-            torn_bytes: 0,
-            fit: None,
-            fit_digest: None,
-        };
+        let mut run = Run::empty(folder_name(folder));
         let (log, fit) = (folder.join("trials.jsonl"), folder.join("fit.json"));
         if !log.exists() && !fit.exists() {
             return Err(ReadError::Nothing { folder: folder.into() });
@@ -135,6 +126,29 @@ impl Run {
             run.fit = Some(parsed);
         }
         Ok(run)
+    }
+
+    /// A log alone, as a run without a fit, and the digest of its bytes.
+    ///
+    /// # Errors
+    /// [`ReadError`]: a damaged log, an empty one, one of another format.
+    pub fn of_log(path: &Path) -> Result<(Run, Digest), ReadError> {
+        let mut run = Run::empty(String::new());
+        let digest = run.read_log(path)?;
+        Ok((run, digest))
+    }
+
+    fn empty(name: String) -> Run {
+        Run {
+            name,
+            header: None,
+            capacities: Vec::new(),
+            trials: Vec::new(),
+            log_tip: None,
+            torn_bytes: 0,
+            fit: None,
+            fit_digest: None,
+        }
     }
 
     /// Reads the log; returns the digest of its bytes.

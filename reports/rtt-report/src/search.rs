@@ -2,13 +2,13 @@
 
 use crate::{
     charts::{self, Chart, Placebo},
+    knobs,
     run::Run,
     table::{Cell, Table},
     words,
 };
 use minijinja::{Value, context};
 use rtt_measure::{Arm, Fit, Interval, Origin, Point, TrialRecord, Verdict, point_of};
-use rtt_profile::KNOB_NAMES;
 
 /// Who proposed a point, as far as charts tell them apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -178,26 +178,7 @@ pub fn knobs(run: &Run) -> Value {
         (None, Some(header)) => point_of(&header.default),
         (None, None) => return context! { absent => "neither a fit nor a log's header is there" },
     };
-    let mut names: Vec<&String> = incumbent.keys().chain(recommended.into_iter().flat_map(|p| p.keys())).collect();
-    // The product's order of knobs first, then whatever else a problem has.
-    let rank = |name: &str| KNOB_NAMES.iter().position(|known| *known == name).unwrap_or(KNOB_NAMES.len());
-    names.sort_by(|a, b| rank(a).cmp(&rank(b)).then(a.cmp(b)));
-    names.dedup();
-    let has_dash =
-        names.iter().any(|name| !incumbent.contains_key(*name) || recommended.is_some_and(|p| !p.contains_key(*name)));
-    let rows = names.into_iter().map(|name| {
-        let show = |point: Option<&Point>| match point.and_then(|p| p.get(name)) {
-            Some(value) => words::axis_value(name, value),
-            None => words::DASH.into(),
-        };
-        let (before, after) = (show(Some(&incumbent)), show(recommended));
-        let state = match recommended {
-            None => "same",
-            Some(_) if before == after => "same",
-            Some(_) => "changed",
-        };
-        context! { name => words::axis_name(name), before => before, after => after, state => state }
-    });
+    let rows = knobs::rows(&incumbent, recommended);
     let why_none = match (fit, recommended) {
         (_, Some(_)) => "",
         (Some(_), None) => "Nothing is recommended: no feasible point was found.",
@@ -206,11 +187,11 @@ pub fn knobs(run: &Run) -> Value {
         }
     };
     context! {
-        rows => rows.collect::<Value>(),
+        has_dash => rows.iter().any(|row| row.has_dash),
+        rows => rows.into_iter().map(|row| row.value()).collect::<Value>(),
         origin => fit.map_or_else(|| "default".into(), |fit| fit.incumbent_origin.clone()),
         in_force => matches!(fit, Some(Fit { outcome: rtt_measure::Outcome::Better, .. })),
         none => why_none,
-        has_dash => has_dash,
         conditional => "A dash is an axis that does not exist beside the others: a spin budget under \u{201c}spin\u{201d}, which knows no end.",
     }
 }

@@ -1,6 +1,6 @@
 //! Figures and verdicts as words: three significant digits, always a unit, never `NaN` or `inf`.
 
-use rtt_measure::{Arm, Interval, Origin, Outcome, Point, Value, Verdict};
+use rtt_measure::{Arm, GateVerdict, Interval, Origin, Outcome, Point, Value, Verdict};
 use rtt_units::{Bytes, Nanos};
 
 /// What stands where a figure is missing.
@@ -79,6 +79,26 @@ pub fn change(ratio: f64) -> String {
         r if r > 1.0 => format!("{figure}{THIN}% higher"),
         _ => format!("{figure}{THIN}% lower"),
     }
+}
+
+/// The ends of an interval of ratios as changes, as `2.1 % lower to 3 % higher`.
+pub fn change_ends(ratio: &Interval) -> String {
+    format!("{} to {}", change(ratio.low), change(ratio.high))
+}
+
+/// A ratio that lies near 1, as `1.034×` and `0.940×`: the digits before the thousandths tell little.
+pub fn ratio(ratio: f64) -> String {
+    if (0.1..10.0).contains(&ratio) { format!("{ratio:.3}×") } else { times(ratio) }
+}
+
+/// A share as per cent, as `5 %`.
+pub fn percent(share: f64) -> String {
+    percent_digits(share, 3)
+}
+
+/// A share as per cent with `digits` significant digits.
+pub fn percent_digits(share: f64, digits: i32) -> String {
+    if share.is_finite() { format!("{}{THIN}%", significant_digits(share * 100.0, digits)) } else { DASH.into() }
 }
 
 /// A multiple, as `2.87×`.
@@ -223,6 +243,26 @@ pub const fn outcome(outcome: Option<Outcome>) -> &'static str {
     }
 }
 
+/// A gate's verdict in one word.
+pub const fn gate_verdict(verdict: GateVerdict) -> &'static str {
+    match verdict {
+        GateVerdict::Pass => "PASS",
+        GateVerdict::Undecided => "UNDECIDED",
+        GateVerdict::Breach => "BREACH",
+        GateVerdict::Fail => "FAIL",
+    }
+}
+
+/// The class of a gate's verdict in the style sheet.
+pub const fn gate_class(verdict: GateVerdict) -> &'static str {
+    match verdict {
+        GateVerdict::Pass => "pass",
+        GateVerdict::Undecided => "undecided",
+        GateVerdict::Breach => "breach",
+        GateVerdict::Fail => "fail",
+    }
+}
+
 /// `calm` or `under faults`.
 pub const fn condition(faulted: bool) -> &'static str {
     if faulted { "under faults" } else { "calm" }
@@ -275,7 +315,15 @@ mod tests {
     #[test]
     fn report_2_what_is_not_finite_is_a_dash() {
         for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-            for text in [significant(value), latency(value, "ns"), latency(value, "x"), times(value), change(value)] {
+            for text in [
+                significant(value),
+                latency(value, "ns"),
+                latency(value, "x"),
+                times(value),
+                change(value),
+                ratio(value),
+                percent(value),
+            ] {
                 assert_eq!(text, DASH);
             }
             assert_eq!(cpus(value), DASH);

@@ -39,6 +39,8 @@ pub enum EndpointError {
 pub struct Endpoint {
     /// The knobs of a profile, which no client overrules; `None` takes each client's.
     pub profile: Option<Knobs>,
+    /// How much later every message is handled: a slowdown of known size, to try a gate on; none in production.
+    pub delay: Nanos,
 }
 
 /// A loop that was set up: what the control side holds of it.
@@ -146,7 +148,8 @@ impl Endpoint {
         let peers: Vec<Option<OwnedFd>> = peers.collect::<Result<_, _>>().map_err(|e| format!("pidfd: {e}"))?;
         let (start, started) = mpsc::channel();
         let (made, make) = mpsc::channel();
-        let setup = Setup { knobs, rings: wanted.rings, reply: wanted.reply, cpus, producer_cpus, peers };
+        let setup =
+            Setup { knobs, rings: wanted.rings, reply: wanted.reply, cpus, producer_cpus, peers, delay: self.delay };
         let thread = std::thread::Builder::new()
             .name("rtt-loop".into())
             .spawn(move || run_loop(setup, &made, &started))
@@ -169,6 +172,7 @@ struct Setup {
     cpus: CpuSet,
     producer_cpus: CpuSet,
     peers: Vec<Option<OwnedFd>>,
+    delay: Nanos,
 }
 
 type Made = Result<(Ready, Vec<Segment>, Vec<Segment>), String>;
@@ -243,7 +247,7 @@ fn prepare(setup: Setup) -> Result<Prepared, String> {
     let smallest_page = segments.iter().chain(&reply_segments).map(|segment| segment.page_bytes().0).min();
     let page_bytes = smallest_page.unwrap_or(0);
     let capacity = consumers.first().map_or(0, |ring| ring.capacity().bytes().0);
-    let message_loop = MessageLoop::new(consumers, replies, &setup.knobs);
+    let message_loop = MessageLoop::new(consumers, replies, &setup.knobs).delayed_by(setup.delay);
     let knobs = Knobs {
         ring_bytes: capacity,
         huge_pages: page_bytes > rustix::param::page_size() as u64,
@@ -338,6 +342,14 @@ pub enum ClientError {
         /// What was asked for.
         expected: &'static str,
     },
+    /// It does not read a knob that matters.
+    #[error("the endpoint does not read the knob {knob}, which is {held}: only its neutral value can be left out")]
+    Unread {
+        /// The knob.
+        knob: &'static str,
+        /// What it holds.
+        held: String,
+    },
     /// Descriptors did not come.
     #[error("the endpoint handed out no ring")]
     Handover(#[from] rtt_ring::HandoverError),
@@ -350,12 +362,14 @@ pub enum ClientError {
 #[derive(Debug)]
 pub struct Client {
     lines: Lines,
+    /// The knobs that the endpoint reads, once it said so.
+    reads: Option<Vec<String>>,
 }
 
 impl Client {
     /// Speaks to the endpoint at the other end of `socket`.
     pub fn new(socket: UnixStream) -> Client {
-        Client { lines: Lines::new(socket) }
+        Client { lines: Lines::new(socket), reads: None }
     }
 
     fn ask(&mut self, request: &Request) -> Result<Answer, ClientError> {
@@ -372,18 +386,40 @@ impl Client {
     /// [`ClientError::Refused`] names both versions when they differ.
     pub fn hello(&mut self) -> Result<HelloAnswer, ClientError> {
         match self.ask(&Request::Hello { version: VERSION })? {
-            Answer::Hello(hello) => Ok(hello),
+            Answer::Hello(hello) => {
+                self.reads = Some(hello.knobs.clone());
+                Ok(hello)
+            }
             other => Err(unexpected(&other, "hello")),
         }
     }
 
-    /// Sets a run up.
+    /// Sets a run up. A knob that the endpoint does not read (an older build) is left out where it holds the value that
+    /// means as much as its absence, and told back as that.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] with the endpoint's reason.
-    pub fn configure(&mut self, configure: Configure) -> Result<Ready, ClientError> {
-        match self.ask(&Request::Configure(configure))? {
+    /// [`ClientError::Refused`] with the endpoint's reason; [`ClientError::Unread`] names a knob that cannot be left out.
+    pub fn configure(&mut self, configure: &Configure) -> Result<Ready, ClientError> {
+        let reads = self.reads.clone().unwrap_or_else(|| KNOB_NAMES.map(String::from).to_vec());
+        let unread = || KNOB_NAMES.into_iter().filter(|name| !reads.iter().any(|read| read == name));
+        let mut request = serde_json::to_value(configure).map_err(LineError::from)?;
+        if let Some(knobs) = request.get_mut("knobs").and_then(serde_json::Value::as_object_mut) {
+            for knob in unread() {
+                let held = knobs.remove(knob);
+                if held != Knobs::neutral(knob) {
+                    let held = held.unwrap_or_default().to_string();
+                    return Err(ClientError::Unread { knob, held });
+                }
+            }
+        }
+        self.lines.send(&serde_json::json!({ "configure": request }))?;
+        let mut answer: serde_json::Value = self.lines.receive()?;
+        if let Some(knobs) = answer.pointer_mut("/ready/knobs").and_then(serde_json::Value::as_object_mut) {
+            knobs.extend(unread().filter_map(|knob| Some((knob.to_string(), Knobs::neutral(knob)?))));
+        }
+        match serde_json::from_value(answer).map_err(LineError::from)? {
             Answer::Ready(ready) => Ok(ready),
+            Answer::Error(reason) => Err(ClientError::Refused(reason)),
             other => Err(unexpected(&other, "ready")),
         }
     }

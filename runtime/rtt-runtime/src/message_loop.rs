@@ -134,6 +134,7 @@ pub struct MessageLoop {
     latencies: SlicedHistogram,
     lag_free: SlicedHistogram,
     last_handled: Nanos,
+    delay: Nanos,
     buffer: Box<[u8; MESSAGE_MAX]>,
 }
 
@@ -152,8 +153,14 @@ impl MessageLoop {
             latencies: SlicedHistogram::new(Nanos(0), Nanos(0)),
             lag_free: SlicedHistogram::new(Nanos(0), Nanos(0)),
             last_handled: Nanos(0),
+            delay: Nanos(0),
             buffer: Box::new([0; MESSAGE_MAX]),
         }
+    }
+
+    /// The same loop, but it handles every message `delay` later: a slowdown of known size.
+    pub fn delayed_by(self, delay: Nanos) -> MessageLoop {
+        MessageLoop { delay, ..self }
     }
 
     /// The knobs that it runs by, from its own fields; what is no matter of the loop is the default's.
@@ -303,6 +310,12 @@ impl MessageLoop {
     /// ENDPOINT-4: a short message is counted; a gap in the order is a loss.
     #[inline]
     fn handle(&mut self, ring: usize, len: usize) {
+        if self.delay > Nanos(0) {
+            let until = now().saturating_add(self.delay);
+            while now() < until {
+                std::hint::spin_loop();
+            }
+        }
         let message = black_box(&self.buffer[..len]);
         let time = now();
         self.last_handled = time;

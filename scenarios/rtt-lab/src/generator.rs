@@ -9,6 +9,8 @@
 //!        generator from sending; of a shared CPU no more than the endpoint, and the faults that strike it there, used
 //!        of it by the kernel's account.
 //!        The rest is the generator's own lag: the second stamp, attempt(i) - b(i), leaves it out.
+//! LAB-7  A run whose messages go out later than it is long ends there: overloaded where the endpoint caused that, behind
+//!        where the generator did.
 
 use crate::arrivals::{Arrivals, Due};
 use rtt_host::CpuClock;
@@ -35,6 +37,26 @@ pub enum GenerateError {
     /// The endpoint takes nothing any more.
     #[error("the endpoint took nothing for {PATIENCE}")]
     Stuck,
+    /// The endpoint cannot keep up: a message went out later than the whole run is long.
+    #[error("overloaded: the endpoint took {messages} of the messages due in {}, and the next is late by {late}", after.since(*late))]
+    Overloaded {
+        /// Messages sent until then.
+        messages: u64,
+        /// When that was, from the first message on.
+        after: Nanos,
+        /// How late the next message was.
+        late: Nanos,
+    },
+    /// The same, but it was mostly the generator that was late.
+    #[error("the generator fell behind its schedule: {messages} messages went out of those due in {}, and the next is late by {late}", after.since(*late))]
+    Behind {
+        /// Messages sent until then.
+        messages: u64,
+        /// When that was, from the first message on.
+        after: Nanos,
+        /// How late the next message was.
+        late: Nanos,
+    },
     /// The endpoint is gone or broke the ring.
     #[error("after {messages} messages: {reason}")]
     Endpoint {
@@ -156,7 +178,8 @@ pub fn open_loop(
     while due.at < run.length && !(flood && now() >= end) {
         let wanted = run.start.saturating_add(due.at);
         let mut time = run.pace.pass_until(wanted);
-        excuse.blocked = excuse.blocked.saturating_add(shared_cpu.kept(time.since(wanted)));
+        let late = time.since(wanted);
+        excuse.blocked = excuse.blocked.saturating_add(shared_cpu.kept(late));
         let mut staged = 0;
         // Whatever else has become due goes out with it, up to a batch. The clock is read again only where the last
         // reading does not show a message to be due, so that a generator that is behind catches up fast.
@@ -181,6 +204,15 @@ pub fn open_loop(
             sequence[due.ring as usize] += 1;
             staged += 1;
             due = arrivals.next_due();
+        }
+        // LAB-7: everything behind it would be later still: a run at a hundred times what the endpoint takes would last a hundred
+        // times as long.
+        if late > run.length && !flood {
+            let (messages, after) = (sent.messages, time.since(run.start));
+            return Err(match excuse.carried > Nanos(late.0 / 2) {
+                true => GenerateError::Overloaded { messages, after, late },
+                false => GenerateError::Behind { messages, after, late },
+            });
         }
         let before = now();
         let woke = rings.iter_mut().fold(false, |woke, ring| ring.publish() | woke);

@@ -15,7 +15,7 @@ use clap::{Args, Parser, Subcommand};
 use rtt_host::{HeldError, MEASURING_LOCK_PLACE, MeasuringLock};
 use rtt_scenario::FaultKind;
 use rtt_units::CpuSet;
-use serve::{Lab, OpenError};
+use serve::{Executable, Lab, OpenError};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -57,6 +57,9 @@ struct Serve {
     /// Endpoint of an arm (`base=PATH`), or of every arm that is not named (`*=PATH`); repeat it.
     #[arg(long = "endpoint", value_name = "ARM=PATH", required = true, value_parser = arm_and_path)]
     endpoints: Vec<(String, PathBuf)>,
+    /// A further argument of an arm's endpoint; repeat it.
+    #[arg(long = "endpoint-argument", value_name = "ARM=ARGUMENT", value_parser = arm_and_argument)]
+    endpoint_arguments: Vec<(String, String)>,
     /// The trial log: appended to, and answered from.
     #[arg(long, value_name = "FILE")]
     log: PathBuf,
@@ -83,7 +86,26 @@ fn arm_and_path(text: &str) -> Result<(String, PathBuf), String> {
     Ok((arm.into(), path.into()))
 }
 
+fn arm_and_argument(text: &str) -> Result<(String, String), String> {
+    let (arm, argument) = text.split_once('=').ok_or("expected ARM=ARGUMENT, such as candidate=--delay-ns=500")?;
+    Ok((arm.into(), argument.into()))
+}
+
+/// The endpoint of each arm with its arguments.
+fn executables(options: &Serve) -> Result<BTreeMap<String, Executable>, String> {
+    let endpoint =
+        |(arm, path): &(String, PathBuf)| (arm.clone(), Executable { path: path.clone(), arguments: Vec::new() });
+    let mut endpoints: BTreeMap<String, Executable> = options.endpoints.iter().map(endpoint).collect();
+    for (arm, argument) in &options.endpoint_arguments {
+        let endpoint =
+            endpoints.get_mut(arm).ok_or_else(|| format!("--endpoint-argument {arm}: no --endpoint {arm}=PATH"))?;
+        endpoint.arguments.push(argument.clone());
+    }
+    Ok(endpoints)
+}
+
 const UNEXPECTED: u8 = 1;
+const USAGE: u8 = 2;
 const CONFIGURATION: u8 = 3;
 const UNFIT: u8 = 13;
 const HELD: u8 = 15;
@@ -113,7 +135,7 @@ fn serve(options: Serve) -> Result<(), (u8, String)> {
         HeldError::Held { .. } => (HELD, error.to_string()),
         HeldError::Unavailable { .. } => (UNFIT, error.to_string()),
     })?;
-    let endpoints: BTreeMap<String, PathBuf> = options.endpoints.into_iter().collect();
+    let endpoints = executables(&options).map_err(|error| (USAGE, error))?;
     let opened = Lab::open(endpoints, &options.log, &options.pack, &options.scenario_files, options.cpus.as_ref());
     let mut lab = opened.map_err(|error| match error {
         OpenError::Pack(_) | OpenError::Scenario(_) => (CONFIGURATION, error.to_string()),

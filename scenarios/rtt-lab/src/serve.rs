@@ -10,7 +10,7 @@ use rtt_measure::{
     Answer, Arm, CapacityRecord, Constraint, EndpointRef, Hello, LogError, LogWriter, MeasureRequest, Named, PROTOCOL,
     Record, Request, RunRecord, ScenarioRef, TrialRecord, Verdict, knobs_of, point_of,
 };
-use rtt_profile::{Conditions, Knobs};
+use rtt_profile::{Conditions, KNOB_NAMES, Knobs};
 use rtt_runtime::Client;
 use rtt_scenario::{FaultPlan, Offered, Pack, Scenario, read_scenario_json};
 use rtt_seal::Digest;
@@ -67,13 +67,22 @@ pub enum OpenError {
     Log(#[from] LogError),
 }
 
+/// What is started for an arm.
+#[derive(Clone, Debug)]
+pub struct Executable {
+    /// The endpoint.
+    pub path: PathBuf,
+    /// Its arguments beyond those that every trial gives.
+    pub arguments: Vec<String>,
+}
+
 /// The lab of one run.
 pub struct Lab {
     facts: Facts,
     run: RunRecord,
     scenarios: Vec<Scenario>,
     plans: Vec<FaultPlan>,
-    endpoints: BTreeMap<String, PathBuf>,
+    endpoints: BTreeMap<String, Executable>,
     log: LogWriter,
     answered: BTreeMap<String, (Digest, TrialRecord)>,
     capacity: BTreeMap<String, Rate>,
@@ -94,7 +103,7 @@ impl Lab {
     /// # Errors
     /// [`OpenError`]; nothing was measured then.
     pub fn open(
-        endpoints: BTreeMap<String, PathBuf>,
+        endpoints: BTreeMap<String, Executable>,
         log: &Path,
         pack: &Path,
         own_scenarios: &[PathBuf],
@@ -108,7 +117,7 @@ impl Lab {
             scenarios.push(own);
         }
         let plans = pack.fault_plans().map(|(plan, _)| plan.clone()).collect();
-        let met = endpoints.iter().map(|(arm, path)| Ok((arm.clone(), meet(arm, path)?)));
+        let met = endpoints.iter().map(|(arm, endpoint)| Ok((arm.clone(), meet(arm, endpoint)?)));
         let inputs = Inputs { scenarios, plans, endpoints: met.collect::<Result<_, OpenError>>()? };
         let facts = Facts::read(cpus)?;
         let (mut writer, opened) = LogWriter::open(log)?;
@@ -234,7 +243,7 @@ impl Lab {
     }
 
     /// The executable of `arm`: its own, else the one of all.
-    fn endpoint_of(&self, arm: Arm) -> Result<PathBuf, Refused> {
+    fn endpoint_of(&self, arm: Arm) -> Result<Executable, Refused> {
         let name = serde_json::to_value(arm).expect("an arm is a name");
         let found = self.endpoints.get(name.as_str().unwrap_or("*")).or(self.endpoints.get("*")).cloned();
         found.ok_or_else(|| Refused::Request(format!("no endpoint was given for arm {name}")))
@@ -429,16 +438,30 @@ fn same(
     }
 }
 
+/// Name and version of this build.
+const fn tool() -> &'static str {
+    concat!("rtt-lab ", env!("CARGO_PKG_VERSION"))
+}
+
 /// Starts the endpoint once and says who it is.
-fn meet(arm: &str, path: &Path) -> Result<EndpointRef, OpenError> {
-    let refused = |reason: String| OpenError::Endpoint { arm: arm.into(), path: path.into(), reason };
+fn meet(arm: &str, Executable { path, arguments }: &Executable) -> Result<EndpointRef, OpenError> {
+    let refused = |reason: String| OpenError::Endpoint { arm: arm.into(), path: path.clone(), reason };
     let bytes = std::fs::read(path).map_err(|error| refused(error.to_string()))?;
     let (ours, theirs) = UnixStream::pair().map_err(|error| refused(error.to_string()))?;
     ours.set_read_timeout(Some(std::time::Duration::from_secs(10))).map_err(|error| refused(error.to_string()))?;
-    let child = Spawn::new(path).argument("--control-on-stdin").stdin(Stdio::from(OwnedFd::from(theirs))).start();
+    let spawn = Spawn::new(path).argument("--control-on-stdin").arguments(arguments);
+    let child = spawn.stdin(Stdio::from(OwnedFd::from(theirs))).start();
     let _child = child.map_err(|error| refused(error.to_string()))?;
     let hello = Client::new(ours).hello().map_err(|error| refused(error.to_string()))?;
-    Ok(EndpointRef { digest: Digest::of(&bytes), hello: hello.version, knobs: hello.knobs })
+    if let Some(unknown) = hello.knobs.iter().find(|knob| !KNOB_NAMES.contains(&knob.as_str())) {
+        return Err(refused(format!(
+            "{} reads a knob `{unknown}` that this lab ({}) does not know; use a lab of that build",
+            hello.build,
+            tool()
+        )));
+    }
+    let (digest, arguments) = (Digest::of(&bytes), arguments.clone());
+    Ok(EndpointRef { digest, hello: hello.version, knobs: hello.knobs, arguments })
 }
 
 fn header(facts: &Facts, inputs: &Inputs, log: &Path) -> RunRecord {
@@ -465,7 +488,7 @@ fn header(facts: &Facts, inputs: &Inputs, log: &Path) -> RunRecord {
         faults: inputs.plans.iter().map(|plan| Named { name: plan.name.clone(), digest: plan.digest() }).collect(),
         endpoints: inputs.endpoints.clone(),
         environment: facts.environment(),
-        tool: concat!("rtt-lab ", env!("CARGO_PKG_VERSION")).into(),
+        tool: tool().into(),
     }
 }
 

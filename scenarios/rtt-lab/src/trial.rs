@@ -11,6 +11,7 @@ use crate::arrivals::Arrivals;
 use crate::facts::Facts;
 use crate::faults::Strikers;
 use crate::generator::{self, Pace, Run, Sent};
+use crate::serve::Executable;
 use crate::settle::warm_up;
 use hdrhistogram::Histogram;
 use rtt_host::{Child, CpuClock, Placement, ProcessCost, Spawn};
@@ -40,8 +41,8 @@ const LAG_MAX: f64 = 0.10;
 
 /// What is run.
 pub struct Trial<'a> {
-    /// The endpoint's executable.
-    pub endpoint: &'a Path,
+    /// The endpoint.
+    pub endpoint: &'a Executable,
     /// The scenario.
     pub scenario: &'a Scenario,
     /// Messages per second in an open loop; `None` floods, or is a closed loop.
@@ -111,6 +112,8 @@ enum Broken {
     Lab(String),
     /// The endpoint died or answered something else: a defect.
     Endpoint(String),
+    /// The knobs cannot keep up with the load: a finding about them, and no defect.
+    Overloaded(String),
 }
 
 impl Broken {
@@ -121,13 +124,20 @@ impl Broken {
 
 impl From<rtt_runtime::ClientError> for Broken {
     fn from(error: rtt_runtime::ClientError) -> Broken {
-        Broken::Endpoint(rtt_seal::in_full(&error))
+        let unread = matches!(error, rtt_runtime::ClientError::Unread { .. });
+        let broken = if unread { Broken::Lab } else { Broken::Endpoint };
+        broken(rtt_seal::in_full(&error))
     }
 }
 
 impl From<generator::GenerateError> for Broken {
     fn from(error: generator::GenerateError) -> Broken {
-        Broken::Endpoint(rtt_seal::in_full(&error))
+        let broken = match error {
+            generator::GenerateError::Overloaded { .. } => Broken::Overloaded,
+            generator::GenerateError::Behind { .. } => Broken::Lab,
+            generator::GenerateError::Stuck | generator::GenerateError::Endpoint { .. } => Broken::Endpoint,
+        };
+        broken(rtt_seal::in_full(&error))
     }
 }
 
@@ -178,6 +188,9 @@ pub fn run(facts: &mut Facts, trial: &Trial) -> Outcome {
         Err(Broken::Lab(reason)) => {
             Outcome { interference, regime, regime_absent, verdict: Verdict::Void, ..crashed(reason) }
         }
+        Err(Broken::Overloaded(reason)) => {
+            Outcome { interference, regime, regime_absent, verdict: Verdict::NeverSettled, ..crashed(reason) }
+        }
     }
 }
 
@@ -214,8 +227,9 @@ struct Started {
 
 fn start_endpoint(trial: &Trial, allowed: &CpuSet) -> Result<Started, Broken> {
     let (ours, theirs) = UnixStream::pair().map_err(|error| Broken::lab(&error))?;
-    let child = Spawn::new(trial.endpoint)
+    let child = Spawn::new(&trial.endpoint.path)
         .argument("--control-on-stdin")
+        .arguments(&trial.endpoint.arguments)
         .cpus(allowed.clone())
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .start()
@@ -231,7 +245,7 @@ fn drive(facts: &Facts, trial: &Trial) -> Result<Ran, Broken> {
     let workload = &trial.scenario.workload;
     let placed = facts.topology.place(trial.knobs.pin, &facts.allowed, 1).map_err(|error| Broken::lab(&error))?;
     let Started { mut child, mut client } = start_endpoint(trial, &facts.allowed)?;
-    let ready = client.configure(Configure {
+    let ready = client.configure(&Configure {
         knobs: Some(trial.knobs.clone()),
         rings: workload.producers,
         reply: workload.reply,

@@ -3,6 +3,7 @@
 //! SCEN-1  A value out of its range never leaves the reader: [`Checker`] is the only gate, and it knows no other ranges.
 //! The table mirrors `spec/schema/*.cue`; the corpus proves that the two agree.
 
+use rtt_seal::near_name;
 use std::fmt;
 
 /// One field whose value is not allowed.
@@ -61,6 +62,8 @@ const fn words(field: &'static str, words: &'static str) -> Bound {
 
 const NAME_CHARS_MAX: usize = 48;
 const MULTIPLE: (u64, u64) = (1_000, 100_000_000);
+/// Up to the longest run.
+const NANOS: (u64, u64) = (1, 60_000_000_000);
 
 const BOUNDS: &[Bound] = &[
     Bound { field: "name", range: Range::Name },
@@ -99,9 +102,17 @@ const BOUNDS: &[Bound] = &[
     integer("objectives[].latency_permille_of_limit_p95", MULTIPLE.0, MULTIPLE.1),
     integer("objectives[].latency_permille_of_limit_p99", MULTIPLE.0, MULTIPLE.1),
     integer("objectives[].latency_permille_of_limit_p999", MULTIPLE.0, MULTIPLE.1),
+    integer("objectives[].throughput_permille_of_offered_min", 1, 1_000),
     integer("objectives[].loss_ppm", 0, 1_000_000),
     integer("objectives[].cpu_millicores", 1, 1_024_000),
+    integer("objectives[].depth_bytes_max", 1, 64 * (4 << 20)),
     integer("objectives[].tolerance_permille", 1, 1_000),
+    words("objectives[].machines", "a list of 1..=64 budgets, one for each machine"),
+    words("objectives[].machines[].machine", "16 hex digits of 0-9 and a-f, the id of a machine's fingerprint"),
+    integer("objectives[].machines[].latency_ns_p50", NANOS.0, NANOS.1),
+    integer("objectives[].machines[].latency_ns_p95", NANOS.0, NANOS.1),
+    integer("objectives[].machines[].latency_ns_p99", NANOS.0, NANOS.1),
+    integer("objectives[].machines[].latency_ns_p999", NANOS.0, NANOS.1),
 ];
 
 /// What `field` may hold, in words; `None` for a field without a range of its own.
@@ -115,6 +126,25 @@ pub(crate) fn allowed(field: &str) -> Option<String> {
         Range::Bool => "true or false".to_owned(),
         Range::Words(words) => words.to_owned(),
     })
+}
+
+/// The field beside `field` that was probably meant: one whose name has the same words in the same order and others as
+/// well, as `latency_p99` lacks the unit of `latency_ns_p99`; else the near name.
+pub(crate) fn near_field(field: &str) -> Option<&'static str> {
+    let field = without_indices(field);
+    let (parent, wanted) = field.rsplit_once('.').unwrap_or(("", &field));
+    let beside = BOUNDS.iter().filter_map(|bound| {
+        let rest = if parent.is_empty() { bound.field } else { bound.field.strip_prefix(parent)?.strip_prefix('.')? };
+        rest.split(['.', '[']).next()
+    });
+    let longer = beside.clone().filter(|known| has_words(known, wanted)).min_by_key(|known| known.len());
+    longer.or_else(|| near_name(wanted, beside))
+}
+
+/// Whether `name` has all words of `wanted` in their order.
+fn has_words(name: &str, wanted: &str) -> bool {
+    let mut words = name.split('_');
+    wanted.split('_').all(|word| words.any(|other| other == word))
 }
 
 /// `a[12].b[0]` becomes `a[].b[]`.
@@ -237,6 +267,25 @@ mod tests {
         check(|c| c.text("title", &"é".repeat(80)), "");
         check(|c| c.text("title", &"é".repeat(81)), "title: found 81 characters, expected a text of 1..=80 characters");
         check(|c| c.text("about", ""), "about: found 0 characters, expected a text of 1..=1000 characters");
+    }
+
+    #[test]
+    fn a_figure_without_its_unit_finds_its_name() {
+        for (field, near) in [
+            ("objectives[3].latency_p99", Some("latency_permille_of_limit_p99")),
+            ("objectives[0].machines[1].latency_p999", Some("latency_ns_p999")),
+            ("objectives[0].loss", Some("loss_ppm")),
+            ("objectives[0].depth_max", Some("depth_bytes_max")),
+            ("objectives[0].throughput_min", Some("throughput_permille_of_offered_min")),
+            ("objectives[0].scenaro", Some("scenario")),
+            ("workload.offered.rate", Some("rate_per_s")),
+            ("worklod", Some("workload")),
+            ("objectives[0].latency_p42", None),
+            ("objectives[0].\u{1b}", None),
+            ("nowhere.latency_p99", None),
+        ] {
+            assert_eq!(near_field(field), near, "{field}");
+        }
     }
 
     #[test]

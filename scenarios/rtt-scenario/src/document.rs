@@ -6,7 +6,7 @@
 //! Syntax, duplicate keys and places are `rtt_seal::strict_json`'s; ranges are those of `bounds`.
 
 use crate::{
-    bounds::{CheckError, allowed},
+    bounds::{CheckError, allowed, near_field},
     fault_plan::FaultPlan,
     scenario::Scenario,
     slo::Slo,
@@ -96,7 +96,8 @@ pub enum ReadError {
     },
 }
 
-fn lines(origin: &str, refusals: &[Refusal]) -> String {
+/// One line for each reason, with its file in front.
+pub(crate) fn lines(origin: &str, refusals: &[Refusal]) -> String {
     refusals.iter().map(|refusal| format!("{origin}:{refusal}\n")).collect()
 }
 
@@ -137,19 +138,23 @@ pub fn parse_json<T: ConfigDocument>(origin: &str, bytes: &[u8]) -> Result<T, Re
     let mut refusals = Vec::new();
     compare(bytes, "", &read, &said, &mut refusals); // SCEN-2
     if let Err(error) = document.check() {
-        let place = |violation: crate::Violation| Refusal {
-            line: line_of(bytes, &violation.field),
-            field: violation.field,
-            problem: violation.problem,
-        };
-        refusals.extend(error.violations.into_iter().map(place));
+        refusals.extend(placed(error, bytes, ""));
     }
     refusals.sort_by_key(|refusal| refusal.line);
     if refusals.is_empty() { Ok(document) } else { Err(refused(refusals)) }
 }
 
+/// The violations of a document that stands in `bytes` under `parent`, which ends with a dot or is empty.
+pub(crate) fn placed(error: CheckError, bytes: &[u8], parent: &str) -> Vec<Refusal> {
+    let place = |violation: crate::Violation| {
+        let field = format!("{parent}{}", violation.field);
+        Refusal { line: line_of(bytes, &field), field, problem: violation.problem }
+    };
+    error.violations.into_iter().map(place).collect()
+}
+
 /// Line of the field, or of the nearest parent that the document has.
-fn line_of(bytes: &[u8], field: &str) -> usize {
+pub(crate) fn line_of(bytes: &[u8], field: &str) -> usize {
     if let Some(place) = strict_json::place_of(bytes, field) {
         return place.line;
     }
@@ -236,6 +241,7 @@ fn explain(error: JsonError) -> Refusal {
             at(place, problem)
         }
         JsonError::UnknownField { place, near, expected, .. } => {
+            let near = near_field(&place.field).map(str::to_owned).or(near);
             let hint = near.map_or(expected, |near| format!("did you mean `{near}`?"));
             at(place, format!("unknown field; {hint}"))
         }

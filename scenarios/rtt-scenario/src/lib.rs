@@ -10,6 +10,7 @@
 //! SCEN-4  A lock that was edited, in content or in form, is refused.
 //! SCEN-5  A fault schedule is a function of plan, seed and length of the run, and every strike ends within the run.
 //! SCEN-6  CUE and this reader give the same verdict on every document of the corpus.
+//! SCEN-7  An objective of a scenario that there is not, or one that its scenario cannot have, is refused.
 //!
 //! Not here: running a scenario (`rtt-lab`), finding or building `cue` (`cargo xtask config`), signatures (`rtt-seal`).
 
@@ -24,6 +25,7 @@ mod lock_set;
 mod pack;
 mod scenario;
 mod slo;
+mod slo_lock;
 mod slo_page;
 
 pub use bounds::{CheckError, Violation};
@@ -35,10 +37,9 @@ pub use document::{
 pub use fault_plan::{FaultKind, FaultPlan, FaultSpec};
 pub use fault_schedule::{FaultSchedule, Strike};
 pub use lock::{Lock, LockError, Source};
-pub use lock_set::{
-    BuildError, CHAOS_LOCK, LockPlace, PACK_LOCK, SLO_LOCK, SLO_PAGE, build_lock, export_lock, write_if_changed,
-};
+pub use lock_set::{BuildError, CHAOS_LOCK, LockPlace, PACK_LOCK, SLO_LOCK, SLO_PAGE, export_lock, write_if_changed};
 pub use pack::{Pack, PackError, Unknown};
 pub use scenario::{Arrival, Budget, Offered, PayloadShare, Scenario, Workload};
-pub use slo::{Objective, Slo};
+pub use slo::{MachineBudget, Objective, Slo};
+pub use slo_lock::{SloError, SloRefusal, load_slo, only_slo, slo_of};
 pub use slo_page::slo_page;

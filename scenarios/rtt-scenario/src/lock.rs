@@ -17,7 +17,7 @@
 //! A folder without any of its sources (a host that got the locks alone) leaves SCEN-3 nothing to check; SCEN-4 holds.
 //! Digests find mistakes. Who may change the files is a matter of the repository, not of this format.
 
-use crate::document::ConfigDocument;
+use crate::document::{ConfigDocument, Refusal, lines, placed};
 use rtt_seal::{Digest, strict_json};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -101,15 +101,13 @@ pub enum LockError {
         /// What happened to it.
         what: &'static str,
     },
-    /// A document is out of its ranges.
-    #[error("{}: document {index} is refused: {reason}; nothing was run", path.display())]
+    /// A document is out of its ranges. One line for each reason, then what follows from it.
+    #[error("{}nothing was run", lines(&path.display().to_string(), .refusals))]
     Refused {
         /// The lock.
         path: PathBuf,
-        /// Its position, from 0.
-        index: usize,
-        /// All violations.
-        reason: crate::CheckError,
+        /// All violations of one document.
+        refusals: Vec<Refusal>,
     },
 }
 
@@ -169,7 +167,10 @@ impl<T: ConfigDocument> Lock<T> {
             return Err(edited(format!("content has digest {}, recorded is {recorded}", found.short()))); // SCEN-4
         }
         for (index, document) in lock.documents.iter().enumerate() {
-            document.check().map_err(|reason| LockError::Refused { path: path(), index, reason })?; // SCEN-1
+            let parent = format!("documents[{index}].");
+            document
+                .check() // SCEN-1
+                .map_err(|error| LockError::Refused { path: path(), refusals: placed(error, bytes, &parent) })?;
         }
         Ok(lock)
     }
@@ -364,6 +365,9 @@ mod tests {
         wrong.faults[0].duration_us = [1, 2];
         let text = Lock::new(Vec::new(), vec![wrong]).text();
         let found = Lock::<FaultPlan>::parse(Path::new("x.lock.json"), text.as_bytes()).expect_err("range").to_string();
-        assert!(found.contains("document 0 is refused: faults[0].duration_us[0]: found 1, expected"), "{found}");
+        let line =
+            1 + text.lines().position(|line| line.trim() == "1,").expect("the first value of 1 is the start") + 4;
+        let expected = format!("x.lock.json:{line}: documents[0].faults[0].duration_us[0]: found 1, expected");
+        assert!(found.starts_with(&expected) && found.ends_with("\nnothing was run"), "{found}");
     }
 }

@@ -1,6 +1,7 @@
 //! The three locks of the repository: where they lie, which sources they are made from, and how.
 
 use crate::{
+    bounds::near_field,
     cue::{Cue, CueError},
     document::{ConfigDocument, ReadError, parse_json},
     lock::{Lock, LockError, cue_files, sources},
@@ -93,7 +94,10 @@ pub enum BuildError {
 /// See [`BuildError`].
 pub fn export_lock<T: ConfigDocument>(place: LockPlace, root: &Path, cue: &Cue) -> Result<Lock<T>, BuildError> {
     let files = files(place, root)?;
-    let exported = cue.export(root, &files, place.expression)?;
+    let exported = cue.export(root, &files, place.expression).map_err(|error| match error {
+        CueError::Refused { message } => CueError::Refused { message: with_near_names(place, &message) },
+        other => other,
+    })?;
     let no_json = |source| BuildError::Export { folder: place.folder, source: Box::new(source) };
     let values: BTreeMap<String, Value> = if place.single {
         BTreeMap::from([(place.expression.to_owned(), strict_json::parse(&exported).map_err(no_json)?)])
@@ -106,16 +110,6 @@ pub fn export_lock<T: ConfigDocument>(place: LockPlace, root: &Path, cue: &Cue) 
     };
     let documents = values.iter().map(read).collect::<Result<Vec<T>, ReadError>>()?;
     Ok(Lock::new(sources(root, &files)?, documents))
-}
-
-/// Makes the lock of `place` and writes it. Returns it, and whether the file changed.
-///
-/// # Errors
-/// See [`BuildError`]. The old lock stays when anything fails.
-pub fn build_lock<T: ConfigDocument>(place: LockPlace, root: &Path, cue: &Cue) -> Result<(Lock<T>, bool), BuildError> {
-    let lock = export_lock(place, root, cue)?;
-    let changed = write_if_changed(&root.join(place.lock), &lock.text())?;
-    Ok((lock, changed))
 }
 
 /// Replaces a file whole, unless it already says that: a reader sees the old text or the new one.
@@ -132,6 +126,24 @@ pub fn write_if_changed(path: &Path, text: &str) -> Result<bool, BuildError> {
     fs::write(&temporary, text).map_err(failed)?;
     fs::rename(&temporary, path).map_err(failed)?;
     Ok(true)
+}
+
+/// The evaluator's message, with the near name behind each field that the schema does not have.
+fn with_near_names(place: LockPlace, message: &str) -> String {
+    // As `slo.objectives.3.latency_p99: field not allowed:`; under a pack, the document's name comes after the expression.
+    let hinted = |line: &str| -> Option<String> {
+        let (path, _) = line.split_once(": field not allowed")?;
+        let inside = path.strip_prefix(place.expression)?.strip_prefix('.')?;
+        let inside = if place.single { inside } else { inside.split_once('.')?.1 };
+        let segments = inside.split('.').map(|segment| match segment.parse::<usize>() {
+            Ok(index) => format!("[{index}]"),
+            Err(_) => format!(".{segment}"),
+        });
+        let field = segments.collect::<String>();
+        let near = near_field(field.trim_start_matches('.'))?;
+        Some(format!("{path}: field not allowed; did you mean `{near}`?"))
+    };
+    message.lines().map(|line| hinted(line).unwrap_or_else(|| line.to_owned())).collect::<Vec<_>>().join("\n")
 }
 
 /// The CUE files of a lock: the schema's, then its own.
@@ -156,6 +168,27 @@ mod tests {
             assert_eq!(fs::read_to_string(&path).expect("read"), text);
         }
         assert_eq!(fs::read_dir(dir.path()).expect("list").count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn a_field_that_cue_does_not_know_is_answered_with_a_near_name() {
+        for (place, line, hinted) in [
+            (
+                SLO_LOCK,
+                "slo.objectives.3.latency_p99: field not allowed:",
+                "slo.objectives.3.latency_p99: field not allowed; did you mean `latency_permille_of_limit_p99`?",
+            ),
+            (
+                PACK_LOCK,
+                "scenarios.steady.workload.payload.0.byte: field not allowed:",
+                "scenarios.steady.workload.payload.0.byte: field not allowed; did you mean `bytes`?",
+            ),
+            (PACK_LOCK, "scenarios.steady.colour: field not allowed:", "scenarios.steady.colour: field not allowed:"),
+            (SLO_LOCK, "slo.objectives.0.loss_ppm: invalid value", "slo.objectives.0.loss_ppm: invalid value"),
+        ] {
+            let place_line = "\n    ./ci/slo.cue:19:73";
+            assert_eq!(with_near_names(place, &format!("{line}{place_line}")), format!("{hinted}{place_line}"));
+        }
     }
 
     #[test]

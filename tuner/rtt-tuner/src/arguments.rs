@@ -91,6 +91,9 @@ pub(crate) struct TuneArguments {
     /// The program that draws the report; without it there is none
     #[arg(long, value_name = "PATH")]
     pub(crate) report: Option<PathBuf>,
+    /// The program that keeps the history; without it the run is not appended
+    #[arg(long, value_name = "PATH")]
+    pub(crate) history: Option<PathBuf>,
     /// The folder of locked scenarios and fault plans [default: `scenarios` below --root]
     #[arg(long, value_name = "DIR")]
     pub(crate) pack: Option<PathBuf>,

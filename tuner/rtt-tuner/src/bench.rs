@@ -8,12 +8,11 @@ use crate::exit::{Exit, Stop};
 use crate::model::{Model, Told, Warm};
 use crate::objective::{Ask, Course};
 use crate::output::Row;
-use crate::problem::Problem;
 use crate::screen::{print, say};
 use crate::solver::{LatinHypercube, ModelSearch, Proposer, Random, Surface, search};
 use crate::space::{Site, Space};
 use argmin::core::Error;
-use rtt_measure::{Arm, Constraint};
+use rtt_measure::{Arm, Constraint, Problem};
 use std::cell::{Cell, RefCell};
 use std::process::Command;
 use std::sync::{

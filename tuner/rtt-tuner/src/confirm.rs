@@ -62,7 +62,8 @@ pub(crate) fn confirm(
     deadline: Duration,
 ) -> Result<Confirmed, Stop> {
     let seed = session.course.seed;
-    let config = EProcessConfig { alpha: ALPHA, tolerance: TOLERANCE, pairs_max, seed: seed_for(seed, 0xc0_14) };
+    let config =
+        EProcessConfig { alpha: ALPHA, processes: 1, tolerance: TOLERANCE, pairs_max, seed: seed_for(seed, 0xc0_14) };
     let mut process = EProcess::new(config);
     let mut pairs: Vec<Pair> = Vec::new();
     let mut ended = Ended::Pairs;

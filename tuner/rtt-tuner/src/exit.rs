@@ -1,6 +1,6 @@
 //! How the command ends: a code of design's table, and what is said.
 
-use crate::problem::ProblemError;
+use rtt_measure::ProblemError;
 
 /// Exit codes that scripts may rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,17 +71,20 @@ pub(crate) fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
 
 impl From<ProblemError> for Stop {
     fn from(error: ProblemError) -> Stop {
-        let exit = match &error {
-            ProblemError::Interrupted => Exit::Interrupted,
-            ProblemError::Spawn { .. } => return Stop::usage(with_causes(&error)),
-            // A lab that turns the run away has said why on the same stderr; there is nothing to add.
-            ProblemError::Died { code: Some(13), greeted: false, .. } => return Stop::new(Exit::Unfit, ""),
-            ProblemError::Died { code: Some(15), greeted: false, .. } => return Stop::new(Exit::Busy, ""),
-            ProblemError::Died { code: Some(3), greeted: false, .. } => return Stop::new(Exit::Configuration, ""),
-            ProblemError::Died { code: Some(2), greeted: false, .. } => return Stop::new(Exit::Usage, ""),
-            _ => Exit::Unexpected,
+        let turned_away = match error.turned_away() {
+            Some(2) => Some(Exit::Usage),
+            Some(3) => Some(Exit::Configuration),
+            Some(13) => Some(Exit::Unfit),
+            Some(15) => Some(Exit::Busy),
+            _ => None,
         };
-        Stop::new(exit, with_causes(&error))
+        match (&error, turned_away) {
+            // A lab that turns the run away has said why on the same stderr; there is nothing to add.
+            (_, Some(exit)) => Stop::new(exit, ""),
+            (ProblemError::Interrupted, _) => Stop::new(Exit::Interrupted, with_causes(&error)),
+            (ProblemError::Spawn { .. }, _) => Stop::usage(with_causes(&error)),
+            _ => Stop::unexpected(&error),
+        }
     }
 }
 

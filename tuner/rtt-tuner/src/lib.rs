@@ -13,14 +13,12 @@ mod confirm;
 mod exit;
 mod gaussian_process;
 mod incumbent;
-mod interrupt;
 mod matrix;
 mod model;
 mod narrow;
 mod objective;
 mod output;
 mod plan;
-mod problem;
 mod progress;
 mod publish;
 mod run_folder;
@@ -32,6 +30,7 @@ mod tune;
 
 use arguments::{Arguments, Subject};
 use clap::Parser;
+use rtt_measure::interrupt;
 
 /// Runs the command line of this process and returns its exit code.
 pub fn run() -> u8 {

@@ -6,8 +6,7 @@
 //! TUNER-7  A run that is not settled gives no objective, and neither does its point; a disturbed one is run once more
 //!          where that is allowed.
 
-use crate::problem::{Problem, ProblemError};
-use rtt_measure::{Answer, Arm, Constraint, Hello, MeasureRequest, Point, RegimeProbe, Verdict};
+use rtt_measure::{Answer, Arm, Constraint, Hello, MeasureRequest, Point, Problem, ProblemError, RegimeProbe, Verdict};
 use rtt_seal::Digest;
 use rtt_units::SplitMix64;
 

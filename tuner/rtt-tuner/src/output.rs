@@ -4,20 +4,6 @@ use rtt_measure::{ArmsP99, Outcome, Point, ScenarioRef};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// Begins one tuning run.
-#[derive(Serialize)]
-pub(crate) struct StartRequest {
-    /// The noise seed.
-    pub(crate) start: u64,
-}
-
-/// Asks for the true value of a point.
-#[derive(Serialize)]
-pub(crate) struct TruthRequest<'a> {
-    /// The point.
-    pub(crate) truth: &'a Point,
-}
-
 /// What the user asked for, as far as it decides what is measured.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -4,8 +4,8 @@
 
 use crate::exit::{Exit, Stop, with_causes};
 use crate::incumbent::{keys_path, profile_path};
-use crate::run_folder::{RunFolder, write_whole};
-use rtt_measure::{ArmsP99, Fit, Hello, Interval, Outcome, knobs_of};
+use crate::run_folder::RunFolder;
+use rtt_measure::{ArmsP99, Fit, Hello, Interval, Outcome, knobs_of, write_whole};
 use rtt_profile::{Condition, Evidence, Fingerprint, P99, Profile, ScenarioDigest, ScenarioRow, Verdict};
 use rtt_seal::{Digest, Role, Sealed, SigningKey, forbid_core_dumps};
 use std::fs;

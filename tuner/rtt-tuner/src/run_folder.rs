@@ -5,12 +5,12 @@
 
 use crate::exit::{Exit, Stop, with_causes};
 use crate::output::{Begun, Options, Plan};
-use rtt_measure::{Point, Record, read_log};
+use rtt_measure::{Point, Record, read_log, write_whole};
 use rtt_profile::utc;
 use rtt_seal::{Digest, near_name};
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Version of `run.json`.
@@ -21,22 +21,6 @@ const VERSION: u32 = 1;
 pub(crate) struct RunFolder {
     pub(crate) name: String,
     pub(crate) path: PathBuf,
-}
-
-/// Writes `bytes` to `path` so that after a crash there is the old file or the new one, whole.
-///
-/// # Errors
-/// What the file system says.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = folder.join(format!(".{name}.{}", std::process::id()));
-    let written = File::create(&temporary).and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
-    written.and_then(|()| fs::rename(&temporary, path)).inspect_err(|_| {
-        let _ = fs::remove_file(&temporary); // The first error is the one to tell.
-    })?;
-    File::open(folder)?.sync_all()
 }
 
 fn failed(path: &Path, doing: &str, error: &io::Error) -> Stop {

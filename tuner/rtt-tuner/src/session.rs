@@ -8,12 +8,11 @@
 use crate::exit::Stop;
 use crate::model::Told;
 use crate::objective::{Ask, Course, Evaluation, Run};
-use crate::problem::Problem;
 use crate::progress::Progress;
 use crate::solver::{Proposer, Surface};
 use crate::space::{Site, Space};
 use argmin::core::Error;
-use rtt_measure::{Arm, Origin, Point, Verdict};
+use rtt_measure::{Arm, Origin, Point, Problem, Verdict};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};

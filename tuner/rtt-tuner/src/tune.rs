@@ -12,7 +12,6 @@ use crate::narrow::narrow;
 use crate::objective::{Course, seed_for};
 use crate::output::{Begun, Options, Plan};
 use crate::plan::Wishes;
-use crate::problem::Problem;
 use crate::progress::Progress;
 use crate::publish::{self, Published};
 use crate::run_folder::RunFolder;
@@ -20,7 +19,7 @@ use crate::screen::{self, Ending};
 use crate::session::Session;
 use crate::solver::{ModelSearch, Random, search};
 use crate::space::Space;
-use rtt_measure::{Arm, Hello, Origin, Outcome};
+use rtt_measure::{Arm, Hello, Origin, Outcome, Problem, append_to_history};
 use rtt_seal::{Digest, SigningKey};
 use rtt_units::Nanos;
 use std::collections::{BTreeMap, BTreeSet};
@@ -416,6 +415,9 @@ fn finish(arguments: &TuneArguments, ready: Ready) -> Result<Exit, Stop> {
     let report = arguments.report.as_deref().and_then(|program| {
         publish::draw_report(program, &arguments.root, &run).map_err(|reason| said.push(reason)).ok()
     });
+    if let (Some(program), Some(_)) = (&arguments.history, &fit.trial_log) {
+        said.extend(append_to_history(program, &arguments.root).err());
+    }
     let ending = Ending { run: &run, fit: &fit, profile, report, said, trials };
     screen::end(arguments, &ending)?;
     Ok(if fit.outcome == Outcome::Undecided { Exit::Undecided } else { Exit::Ok })

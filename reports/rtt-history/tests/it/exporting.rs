@@ -35,7 +35,7 @@ fn every_cell_comes_back() {
     let files = list_history(lab.root()).expect("a list");
     let [file] = files.as_slice() else { panic!("one file: {files:?}") };
     let run = read_run(&lab.log("first")).expect("the run");
-    assert_eq!((file.run.as_str(), file.day.as_str()), ("first", "2026-11-23"));
+    assert_eq!((file.holds.to_string().as_str(), file.day.as_str()), ("run first", "2026-11-23"));
     assert_eq!(file.machine, run.header.fingerprint.machine.id().to_string());
     let names: Vec<&str> = COLUMNS.iter().map(|column| column.name).collect();
     let (found, expected) = (read_columns(file, &names).expect("readable"), frame_of(&run).expect("rows"));
@@ -51,6 +51,9 @@ fn every_cell_comes_back() {
     let at = |name: &str, row: usize| {
         Cell::from(read_columns(file, &[name]).expect(name).column(name).expect(name).get(row).expect("a row"))
     };
+    let source = (at("source", 0), at("log", 0), at("comparison", 0), at("canary", 0), at("gate_verdict", 0));
+    let text = |text: &str| Cell::Text(text.into());
+    assert_eq!(source, (text("tune"), text("first"), Cell::Absent, Cell::Absent, Cell::Absent));
     assert_eq!(at("arm", 1), Cell::Text("candidate".into()));
     assert_eq!(at("faulted", 1), Cell::Flag(true));
     assert_eq!((at("lost", 2), at("lost", 3)), (Cell::Count(5), Cell::Count(1)));
@@ -103,7 +106,7 @@ fn a_name_is_not_taken_twice() {
     later.created_unix_s = BEGAN + 86_400;
     lab.run(later, trials(2, 2, 1_000.0));
     let taken = lab.rtt(&["export"]);
-    assert!(taken.code == 1 && taken.err.contains("run first: another run of that name"), "{taken:?}");
+    assert!(taken.code == 1 && taken.err.contains("run first: another one of that name"), "{taken:?}");
     assert_eq!(lab.files(), before);
 }
 

@@ -2,8 +2,8 @@
 
 use hdrhistogram::Histogram;
 use rtt_measure::{
-    Arm, EndpointRef, Interference, Limits, LogWriter, Named, Record, RegimeProbe, RunRecord, TrialRecord, Verdict,
-    encode_histogram, quantiles,
+    Arm, EndpointRef, Fit, Gate, GateArm, GateLog, GateVerdict, Interference, Limits, LogWriter, Named, Record,
+    RegimeProbe, RunRecord, TrialRecord, Verdict, encode_histogram, quantiles,
 };
 use rtt_profile::{Cache, Conditions, Fingerprint, Knobs, Machine, MemoryNode};
 use rtt_seal::Digest;
@@ -54,9 +54,12 @@ impl Lab {
 
     /// Appends `records` to the log of `run`, which is made if it is not there.
     pub fn append(&self, run: &str, records: impl IntoIterator<Item = Record>) {
-        let path = self.log(run);
+        self.append_to(&self.log(run), records);
+    }
+
+    fn append_to(&self, path: &Path, records: impl IntoIterator<Item = Record>) {
         fs::create_dir_all(path.parent().expect("a run's folder")).expect("folders");
-        let (mut log, _) = LogWriter::open(&path).expect("a log");
+        let (mut log, _) = LogWriter::open(path).expect("a log");
         for record in records {
             log.append(&record).expect("appended");
         }
@@ -66,6 +69,50 @@ impl Lab {
         let name = header.run.clone();
         let trials = trials.into_iter().map(|trial| Record::Trial(Box::new(trial)));
         self.append(&name, [Record::Run(Box::new(header))].into_iter().chain(trials));
+    }
+
+    /// Writes the fit of `run` over its log as it is: the tune is finished.
+    pub fn fit(&self, run: &str) {
+        let digest = Digest::of(&fs::read(self.log(run)).expect("a log"));
+        let fit = serde_json::to_vec(&fit(run, digest)).expect("JSON");
+        fs::write(self.log(run).with_file_name("fit.json"), fit).expect("written");
+    }
+
+    /// A finished tune.
+    pub fn tune(&self, header: RunRecord, trials: impl IntoIterator<Item = TrialRecord>) {
+        let name = header.run.clone();
+        self.run(header, trials);
+        self.fit(&name);
+    }
+
+    pub fn gate_folder(&self, comparison: &str) -> PathBuf {
+        self.root().join(".rtt/gate").join(comparison)
+    }
+
+    /// A gate's log `000`, `001`, ... of a comparison.
+    pub fn gate_log(&self, log: &str, header: RunRecord, trials: impl IntoIterator<Item = TrialRecord>) {
+        let path = self.gate_folder(&header.run).join(format!("{log}.jsonl"));
+        let trials = trials.into_iter().map(|trial| Record::Trial(Box::new(trial)));
+        self.append_to(&path, [Record::Run(Box::new(header))].into_iter().chain(trials));
+    }
+
+    /// Writes the verdict of a comparison over these of its logs as they are.
+    pub fn decide(&self, comparison: &str, logs: &[&str], verdict: GateVerdict, canary: bool) {
+        let folder = self.gate_folder(comparison);
+        let log = |log: &&str| {
+            let file = format!("{log}.jsonl");
+            let digest = Digest::of(&fs::read(folder.join(&file)).expect("a log"));
+            GateLog { file, digest, created_unix_s: BEGAN, seed: "1".into(), changes: Vec::new() }
+        };
+        let gate = gate(comparison, logs.iter().map(log).collect(), verdict, canary);
+        fs::write(folder.join("verdict.json"), serde_json::to_vec(&gate).expect("JSON")).expect("written");
+    }
+
+    /// A gate with one log, decided.
+    pub fn gate(&self, header: RunRecord, trials: Vec<TrialRecord>, verdict: GateVerdict, canary: bool) {
+        let comparison = header.run.clone();
+        self.gate_log("000", header, trials);
+        self.decide(&comparison, &["000"], verdict, canary);
     }
 
     /// Starts the program in the root.
@@ -123,7 +170,8 @@ pub fn header(run: &str) -> RunRecord {
         thp: "madvise".into(),
         mitigations: "none".into(),
     };
-    let endpoint = EndpointRef { digest: Digest::of(b"endpoint"), hello: 1, knobs: vec!["batch".into()] };
+    let endpoint =
+        EndpointRef { digest: Digest::of(b"endpoint"), hello: 1, knobs: vec!["batch".into()], arguments: vec![] };
     RunRecord {
         version: 1,
         run: run.into(),
@@ -147,6 +195,46 @@ pub fn header(run: &str) -> RunRecord {
         environment: vec![("clock source".into(), "tsc".into())],
         tool: "0.1.0".into(),
     }
+}
+
+fn gate(comparison: &str, logs: Vec<GateLog>, verdict: GateVerdict, canary: bool) -> Gate {
+    let arm = |name: &str| GateArm {
+        name: name.into(),
+        executable: Digest::of(name.as_bytes()),
+        arguments: Vec::new(),
+        profile: None,
+        knobs: Knobs::default_for(Nanos::from_micros(60)),
+    };
+    Gate {
+        version: 1,
+        comparison: comparison.into(),
+        decided_unix_s: BEGAN,
+        machine: "m".into(),
+        kernel: "6.18.1".into(),
+        base: arm("base"),
+        candidate: arm("candidate"),
+        alpha: 0.01,
+        processes: 6,
+        canary,
+        fresh: true,
+        pairs_now: 1,
+        verdict,
+        sentence: "For tests.".into(),
+        notes: Vec::new(),
+        scenarios: Vec::new(),
+        logs,
+    }
+}
+
+fn fit(run: &str, trial_log: Digest) -> Fit {
+    let fit = serde_json::json!({
+        "version": 1, "run": run, "trial_log": trial_log, "problem": "rtt-lab", "unit": "ns", "seed": "1",
+        "quick": true, "options": [], "weights": [], "fault_weight": 0.0, "space": [], "solver": "s", "points": [],
+        "incumbent": {}, "incumbent_origin": "default", "placebo": [], "noise_log_sd": null, "recommended": null,
+        "lowest": null, "why": "", "effects": [], "confirmation": null, "p99": null, "outcome": "undecided",
+        "sentence": "", "noise": "", "notes": [], "spent_ms": 0,
+    });
+    serde_json::from_value(fit).expect("a fit")
 }
 
 pub fn histogram(values: impl IntoIterator<Item = u64>) -> Histogram<u64> {
@@ -200,6 +288,13 @@ pub fn trial(id: impl Into<String>, histogram: &Histogram<u64>) -> TrialRecord {
 /// `samples` latencies around `scale` nanoseconds.
 pub fn drawn(draws: &mut SplitMix64, samples: u64, scale: f64) -> Histogram<u64> {
     histogram((0..samples).map(|_| (scale * (0.5 + draws.exponential())) as u64))
+}
+
+/// A settled run of `arm` in pair `at` whose every latency is `latency_ns`.
+pub fn paired(arm: Arm, at: u32, latency_ns: u64) -> TrialRecord {
+    let mut trial = trial(format!("p{at}/{arm:?}"), &histogram(vec![latency_ns; 100]));
+    (trial.arm, trial.pair, trial.slot) = (arm, Some(at), Some(0));
+    trial
 }
 
 /// Trials `0..count`, each with its own histogram around `scale`.

@@ -155,7 +155,7 @@ fn an_empty_data_set_says_what_to_do() {
     let lab = Lab::new();
     let answer = lab.rtt(&["table"]);
     assert_eq!((answer.code, answer.out.as_str()), (4, ""), "{answer:?}");
-    assert!(answer.err.contains("rtt-history export ."), "{answer:?}");
+    assert!(answer.err.contains("rtt-history append --root ."), "{answer:?}");
 }
 
 /// A file that is cut, foreign or of another format is named with its run, and no byte of it can stop the program.
@@ -171,7 +171,7 @@ fn a_damaged_file_is_named() {
         let answer = lab.rtt(&["table"]);
         assert_eq!(answer.code, 1, "{answer:?}");
         assert!(answer.err.contains("run r: ") && answer.err.contains(&name), "{answer:?}");
-        assert!(answer.err.contains("remove it and export the run again"), "{answer:?}");
+        assert!(answer.err.contains("remove it and append its logs again"), "{answer:?}");
     }
     // A byte flipped anywhere: an answer or an error that names the file, never a crash.
     let files = rtt_history::list_history(lab.root()).expect("a list");
@@ -191,8 +191,9 @@ fn a_damaged_file_is_named() {
 #[test]
 fn help_has_examples_and_wrong_words_have_answers() {
     let lab = Lab::new();
-    for words in [&["--help"][..], &["export", "--help"], &["table", "--help"], &["compare", "--help"]] {
-        let answer = lab.rtt(words);
+    for word in ["", "append", "trend", "compact", "retain", "bench", "export", "table", "compare"] {
+        let words = [word, "--help"].into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>();
+        let answer = lab.rtt(&words);
         assert!(answer.code == 0 && answer.out.contains("Examples:\n  rtt-history "), "{words:?}: {answer:?}");
     }
     for (words, part) in [
@@ -200,7 +201,10 @@ fn help_has_examples_and_wrong_words_have_answers() {
         (&["table", "--columns", "p98"], "no measure `p98`"),
         (&["table", "--where", "faulted=perhaps"], "expected true or false"),
         (&["table", "--json", "--csv"], "cannot be used with"),
-        (&["trend"], "unrecognized subcommand"),
+        (&["trends"], "unrecognized subcommand"),
+        (&["trend", "--days", "0"], "invalid value"),
+        (&["retain"], "--days <N>"),
+        (&["bench", "--rows", "0"], "invalid value"),
     ] {
         let answer = lab.rtt(words);
         assert!(answer.code == 2 && answer.err.contains(part), "{words:?}: {answer:?}");

@@ -17,8 +17,10 @@ const NINES: f64 = 4.15;
 
 /// One arm's merged histogram.
 pub struct Curve<'a> {
-    /// `incumbent` or `tuned`.
-    pub arm: &'static str,
+    /// What the arm is called.
+    pub name: &'static str,
+    /// Its colour: `incumbent` or `tuned`.
+    pub class: &'static str,
     /// All its settled runs of one scenario and condition, merged.
     pub histogram: &'a Histogram<u64>,
     /// How many runs were merged.
@@ -55,7 +57,7 @@ fn twin(title: &str, curves: &[Curve<'_>]) -> Table {
         Table::new(title, &["Arm", "#Runs", "#Samples", "#p50", "#p90", "#p99", "#p99.9", "#p99.99", "#Max"]);
     for curve in curves {
         let mut cells = vec![
-            Cell::text(curve.arm),
+            Cell::text(curve.name),
             Cell::figure(curve.runs.to_string()),
             Cell::figure(words::count(curve.histogram.len())),
         ];
@@ -71,7 +73,7 @@ fn twin(title: &str, curves: &[Curve<'_>]) -> Table {
 }
 
 /// Latency curves of one scenario and condition; `None` when no arm has enough samples for a median.
-pub fn cdf(id: &str, title: &str, curves: &[Curve<'_>], limits: &[Limit]) -> Option<Chart> {
+pub fn cdf(id: &str, title: &str, frames: &[Frame], curves: &[Curve<'_>], limits: &[Limit]) -> Option<Chart> {
     let drawn: Vec<_> =
         curves.iter().map(|curve| (curve, points(curve.histogram))).filter(|(_, p)| p.len() > 1).collect();
     if drawn.is_empty() {
@@ -97,30 +99,30 @@ pub fn cdf(id: &str, title: &str, curves: &[Curve<'_>], limits: &[Limit]) -> Opt
         }
         for (curve, points) in &drawn {
             let placed: Vec<_> = points.iter().map(|(nines, ns)| (x.at(*nines), y.at(*ns))).collect();
-            canvas.path(&format!("curve {}", curve.arm), &placed);
+            canvas.path(&format!("curve {}", curve.class), &placed);
         }
         let highest = drawn.iter().filter_map(|(curve, _)| p99(curve)).fold(0.0, f64::max);
         for (curve, _) in &drawn {
             let Some(value) = p99(curve) else { continue };
             let (shape, at) =
-                (if curve.arm == "tuned" { Shape::Disc } else { Shape::Diamond }, (x.at(2.0), y.at(value)));
+                (if curve.class == "tuned" { Shape::Disc } else { Shape::Diamond }, (x.at(2.0), y.at(value)));
             let label = words::latency(value, "ns");
-            canvas.mark(shape, curve.arm, at, 4.0, &format!("{} p99: {label}", curve.arm));
+            canvas.mark(shape, curve.class, at, 4.0, &format!("{} p99: {label}", curve.name));
             // The slower arm is labelled above its curve, the faster one below: curves rise, so both stay clear.
             let (anchor, dx, dy) =
                 if value >= highest { (Anchor::End, -8.0, -7.0) } else { (Anchor::Start, 8.0, 15.0) };
-            canvas.text(&format!("value halo-text {}", curve.arm), anchor, (at.0 + dx, at.1 + dy), &label);
+            canvas.text(&format!("value halo-text {}", curve.class), anchor, (at.0 + dx, at.1 + dy), &label);
         }
     };
     let told =
-        drawn.iter().filter_map(|(curve, _)| Some(format!("{} p99 {}", curve.arm, words::latency(p99(curve)?, "ns"))));
+        drawn.iter().filter_map(|(curve, _)| Some(format!("{} p99 {}", curve.name, words::latency(p99(curve)?, "ns"))));
     let words = Words {
         id: id.into(),
         title: title.into(),
         description: format!("Latency by percentile, both axes logarithmic: {}.", told.collect::<Vec<_>>().join(", ")),
         caption: String::new(),
     };
-    Some(Chart::draw(words, &[Frame::panel()], twin(title, curves), &paint))
+    Some(Chart::draw(words, frames, twin(title, curves), &paint))
 }
 
 #[cfg(test)]
@@ -142,6 +144,15 @@ mod tests {
     #[test]
     fn no_samples_are_no_chart() {
         let histogram = Histogram::<u64>::new(3).expect("three digits");
-        assert!(cdf("x", "t", &[Curve { arm: "tuned", histogram: &histogram, runs: 0 }], &[]).is_none());
+        assert!(
+            cdf(
+                "x",
+                "t",
+                &[Frame::panel()],
+                &[Curve { name: "tuned", class: "tuned", histogram: &histogram, runs: 0 }],
+                &[]
+            )
+            .is_none()
+        );
     }
 }

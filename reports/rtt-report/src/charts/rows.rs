@@ -126,10 +126,11 @@ impl Rows<'_> {
             y
         };
         canvas.line("lane", (frame.x0(), center), (frame.x1(), center));
-        let several = row.marks.len() > 1;
+        let whiskers = row.marks.iter().filter(|mark| mark.ends.is_some()).count();
         for (index, mark) in row.marks.iter().enumerate() {
             // Two whiskers in a row are set a little apart, so that neither hides the other.
-            let y = if several { center - 3.5 + 7.0 * index as f64 / (row.marks.len() - 1) as f64 } else { center };
+            let y =
+                if whiskers > 1 { center - 3.5 + 7.0 * index as f64 / (row.marks.len() - 1) as f64 } else { center };
             if let Some((low, high)) = mark.ends {
                 let class = format!("whisker {}", mark.class);
                 canvas.line(&class, (scale.at(low), y), (scale.at(high), y));

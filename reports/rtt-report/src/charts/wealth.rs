@@ -11,9 +11,13 @@ use rtt_measure::{Confirmation, PairRow};
 /// Wealth below this is drawn at the lower edge: how poor a lost bet is tells nothing.
 const POOR: f64 = 1e-3;
 
-fn pair_axis(canvas: &mut Canvas, frame: Frame, pairs: &[PairRow]) -> Scale {
-    let x = Scale::linear(0.0, pairs.len() as f64 + 1.0, frame.x0(), frame.x1());
-    let ticks = x.ticks(if frame.narrow { 5 } else { 10 }).into_iter().filter(|t| *t >= 1.0 && t.fract() == 0.0);
+/// An axis of pair numbers with room beside the first and the last.
+pub(super) fn pair_axis(canvas: &mut Canvas, frame: Frame, (first, last): (f64, f64)) -> Scale {
+    let x = Scale::linear(first - 1.0, last + 1.0, frame.x0(), frame.x1());
+    let ticks = x
+        .ticks(if frame.narrow { 5 } else { 10 })
+        .into_iter()
+        .filter(|t| (first..=last).contains(t) && t.fract() == 0.0);
     let ticks: Vec<_> = ticks.map(|t| (t, words::significant(t))).collect();
     canvas.x_axis(&x, &ticks, "pair");
     x
@@ -27,28 +31,32 @@ fn order(row: &PairRow) -> &'static str {
     if row.incumbent_first { "incumbent first" } else { "tuned first" }
 }
 
-/// Geometric mean of the pairs up to each pair.
-fn running(pairs: &[PairRow]) -> Vec<(f64, f64)> {
+/// Geometric mean of the ratios up to each pair; `pairs` are places on the axis and ratios, none for a void pair.
+pub(super) fn running(pairs: impl Iterator<Item = (f64, Option<f64>)>) -> Vec<(f64, f64)> {
     let (mut sum, mut count, mut line) = (0.0, 0.0, Vec::new());
-    for (index, row) in pairs.iter().enumerate() {
-        let Some(ratio) = ratio(row) else { continue };
+    for (place, ratio) in pairs {
+        let Some(ratio) = ratio else { continue };
         sum += ratio.ln();
         count += 1.0;
-        line.push((index as f64 + 1.0, (sum / count).exp()));
+        line.push((place, (sum / count).exp()));
     }
     line
+}
+
+fn places(pairs: &[PairRow]) -> impl Iterator<Item = (f64, Option<f64>)> {
+    pairs.iter().enumerate().map(|(index, row)| (index as f64 + 1.0, ratio(row)))
 }
 
 /// How many times faster the candidate was in each pair; `None` without a valid pair.
 pub fn log_ratios(confirmation: &Confirmation, unit: &str) -> Option<Chart> {
     let pairs = &confirmation.pairs;
-    let line = running(pairs);
+    let line = running(places(pairs));
     let (_, mean) = *line.last()?;
     let paint = |canvas: &mut Canvas, frame: Frame| {
         let values = pairs.iter().filter_map(ratio).chain([1.0]);
         let Some(y) = Scale::log(values, frame.y0(), frame.y1()) else { return };
         canvas.y_axis(&y, "incumbent ÷ tuned: above 1 the tuned one is faster", &words::times);
-        let x = pair_axis(canvas, frame, pairs);
+        let x = pair_axis(canvas, frame, (1.0, pairs.len() as f64));
         canvas.line("limit", (frame.x0(), y.at(1.0)), (frame.x1(), y.at(1.0)));
         for (index, row) in pairs.iter().enumerate() {
             let at = x.at(index as f64 + 1.0);
@@ -96,8 +104,53 @@ pub fn log_ratios(confirmation: &Confirmation, unit: &str) -> Option<Chart> {
     Some(if void > 0 { chart.key("cross", "quiet", "void pair") } else { chart })
 }
 
-fn wealth_text(wealth: f64) -> String {
-    if wealth.is_finite() && wealth > 0.0 && wealth < 1e-3 { "< 0.001".into() } else { words::significant(wealth) }
+/// A wealth as a figure; how poor a lost bet is tells nothing.
+pub fn wealth_text(wealth: f64) -> String {
+    if wealth.is_finite() && wealth > 0.0 && wealth < POOR { "< 0.001".into() } else { words::significant(wealth) }
+}
+
+/// The wealth of one bet over the pairs.
+pub(super) struct Bet {
+    /// Its colour.
+    pub class: &'static str,
+    /// What stands at its end.
+    pub shape: Shape,
+    /// Place of each pair on the axis, and the wealth after it.
+    pub wealth: Vec<(f64, f64)>,
+}
+
+/// A wealth at which a bet wins.
+pub(super) struct Goal {
+    /// The wealth.
+    pub wealth: f64,
+    /// What it means.
+    pub label: String,
+    /// Whether the label stands below the line instead of above it.
+    pub below: bool,
+}
+
+/// Paints the bets from a wealth of 1 on, and the lines where they win.
+pub(super) fn paint_wealth(canvas: &mut Canvas, frame: Frame, ends: (f64, f64), bets: &[Bet], goals: &[Goal]) {
+    let shown = |value: f64| value.max(POOR);
+    let values = bets.iter().flat_map(|bet| bet.wealth.iter().map(|(_, wealth)| shown(*wealth)));
+    let values = values.chain([1.0]).chain(goals.iter().map(|goal| goal.wealth));
+    let Some(y) = Scale::log(values, frame.y0(), frame.y1()) else { return };
+    canvas.y_axis(&y, "wealth, log scale: 1 at the start", &words::significant);
+    let x = pair_axis(canvas, frame, ends);
+    for goal in goals {
+        let at = y.at(goal.wealth);
+        canvas.line("limit", (frame.x0(), at), (frame.x1(), at));
+        let beside = if goal.below { 14.0 } else { -5.0 };
+        canvas.text("note halo-text", Anchor::Start, (frame.x0() + 6.0, at + beside), &goal.label);
+    }
+    for bet in bets {
+        let mut placed = vec![(x.at(ends.0 - 1.0), y.at(1.0))];
+        placed.extend(bet.wealth.iter().map(|(place, wealth)| (x.at(*place), y.at(shown(*wealth)))));
+        canvas.path(&format!("curve {}", bet.class), &placed);
+        if let Some(end) = placed.last() {
+            canvas.mark(bet.shape, bet.class, *end, 4.0, "");
+        }
+    }
 }
 
 /// The wealth of both bets; `None` without pairs.
@@ -107,27 +160,17 @@ pub fn wealth(confirmation: &Confirmation) -> Option<Chart> {
     if pairs.is_empty() || !goal.is_finite() || goal <= 0.0 {
         return None;
     }
-    let shown = |value: f64| value.max(POOR);
-    let bets: [(&str, Vec<f64>); 2] = [
-        ("tuned", pairs.iter().map(|row| shown(row.wealth_better)).collect()),
-        ("incumbent", pairs.iter().map(|row| shown(row.wealth_no_better)).collect()),
+    let of = |wealth: fn(&PairRow) -> f64| {
+        pairs.iter().enumerate().map(|(index, row)| (index as f64 + 1.0, wealth(row))).collect()
+    };
+    let bets = [
+        Bet { class: "tuned", shape: Shape::Disc, wealth: of(|row| row.wealth_better) },
+        Bet { class: "incumbent", shape: Shape::Diamond, wealth: of(|row| row.wealth_no_better) },
     ];
+    let label = format!("1/α = {}: decided", words::significant(goal));
+    let goals = [Goal { wealth: goal, label, below: false }];
     let paint = |canvas: &mut Canvas, frame: Frame| {
-        let values = bets.iter().flat_map(|(_, wealth)| wealth.iter().copied()).chain([1.0, goal]);
-        let Some(y) = Scale::log(values, frame.y0(), frame.y1()) else { return };
-        canvas.y_axis(&y, "wealth, log scale: 1 at the start", &words::significant);
-        let x = pair_axis(canvas, frame, pairs);
-        canvas.line("limit", (frame.x0(), y.at(goal)), (frame.x1(), y.at(goal)));
-        let text = format!("1/α = {}: decided", words::significant(goal));
-        canvas.text("note halo-text", Anchor::Start, (frame.x0() + 6.0, y.at(goal) - 5.0), &text);
-        for (class, wealth) in &bets {
-            let mut placed = vec![(x.at(0.0), y.at(1.0))];
-            placed.extend(wealth.iter().enumerate().map(|(i, w)| (x.at(i as f64 + 1.0), y.at(*w))));
-            canvas.path(&format!("curve {class}"), &placed);
-            if let Some(end) = placed.last() {
-                canvas.mark(if *class == "tuned" { Shape::Disc } else { Shape::Diamond }, class, *end, 4.0, "");
-            }
-        }
+        paint_wealth(canvas, frame, (1.0, pairs.len() as f64), &bets, &goals);
     };
     let mut twin = Table::new(
         "Wealth after each pair",
@@ -181,7 +224,8 @@ mod tests {
             wealth_no_better: 1.0,
             regime: None,
         };
-        let line = running(&[row(Some(2.0_f64.ln())), row(None), row(Some(8.0_f64.ln())), row(Some(f64::NAN))]);
+        let pairs = [row(Some(2.0_f64.ln())), row(None), row(Some(8.0_f64.ln())), row(Some(f64::NAN))];
+        let line = running(places(&pairs));
         assert_eq!(line.len(), 2);
         assert!((line[1].1 - 4.0).abs() < 1e-9 && line[1].0 == 3.0);
     }

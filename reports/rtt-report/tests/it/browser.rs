@@ -1,8 +1,9 @@
 //! The page in a real browser: nothing wider than the screen, nothing in the console, a picture that is not empty.
 
+use crate::gate_generator::{GateRecipe, SLOWER, make_gate};
 use crate::generator::{BETTER, Recipe, make};
 use rtt_measure::Outcome;
-use rtt_report::{Run, render};
+use rtt_report::{GateFolder, Run, render, render_gate};
 use std::{
     fs,
     io::{self, Write},
@@ -76,6 +77,29 @@ fn png_size(path: &Path) -> (u32, u32) {
     (at(16), at(20))
 }
 
+/// The pages to look at: name, markup, sections.
+fn pages() -> Vec<(&'static str, String, u32)> {
+    let root = tempfile::tempdir().expect("a folder");
+    let runs = [
+        ("better", BETTER),
+        ("interrupted", Recipe { outcome: None, ..BETTER }),
+        ("simulated", Recipe { outcome: Some(Outcome::Undecided), log: false, ..BETTER }),
+        ("hostile", Recipe { hostile: true, ..BETTER }),
+    ];
+    let gates = [("gate-fail", SLOWER), ("gate-hostile", GateRecipe { hostile: true, ..SLOWER })];
+    let runs = runs.map(|(name, recipe)| {
+        let folder = root.path().join(name);
+        make(&folder, recipe);
+        (name, render(&Run::read(&folder).expect("a run")).expect("a page"), 14)
+    });
+    let gates = gates.map(|(name, recipe)| {
+        let folder = root.path().join(name);
+        make_gate(&folder, recipe);
+        (name, render_gate(&GateFolder::read(&folder).expect("a comparison")).expect("a page"), 10)
+    });
+    runs.into_iter().chain(gates).collect()
+}
+
 #[test]
 fn the_page_fits_desk_and_phone_without_a_word_in_the_console() {
     let Some(program) = browser() else {
@@ -85,16 +109,7 @@ fn the_page_fits_desk_and_phone_without_a_word_in_the_console() {
     // Pages and pictures stay below the target folder, to be looked at.
     let out = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("rtt-report");
     let profile = tempfile::tempdir().expect("a folder");
-    let runs = [
-        ("better", BETTER),
-        ("interrupted", Recipe { outcome: None, ..BETTER }),
-        ("simulated", Recipe { outcome: Some(Outcome::Undecided), log: false, ..BETTER }),
-        ("hostile", Recipe { hostile: true, ..BETTER }),
-    ];
-    for (name, recipe) in runs {
-        let folder = tempfile::tempdir().expect("a folder");
-        make(&folder.path().join(name), recipe);
-        let html = render(&Run::read(&folder.path().join(name)).expect("a run")).expect("a page");
+    for (name, html, expected) in pages() {
         fs::create_dir_all(&out).expect("a folder");
         let page = out.join(format!("{name}.html"));
         fs::write(&page, &html).expect("written");
@@ -104,7 +119,7 @@ fn the_page_fits_desk_and_phone_without_a_word_in_the_console() {
             let (dom, stderr) = chromium(program, profile.path(), &["--window-size=1400,1000", "--dump-dom"], &framed);
             let [content, screen, sections, wide_enough, charts] = measured(&dom);
             assert!(content <= screen && screen <= width, "{name} at {width}: {content} pixels of content on {screen}");
-            assert_eq!(sections, 14, "{name} at {width}");
+            assert_eq!(sections, expected, "{name} at {width}");
             assert!(
                 charts > 0 && wide_enough == charts,
                 "{name} at {width}: {wide_enough} of {charts} charts have a width"

@@ -34,7 +34,8 @@ pub const HOSTILE: &str = "<script>alert('x')</script>\"><img onerror=x --></sty
 const SCENARIOS: [&str; 3] = ["steady", "burst", "busy"];
 const PAIRS: u32 = 14;
 
-struct Maker {
+/// Makes records, one after the other.
+pub struct Maker {
     recipe: Recipe,
     draw: SplitMix64,
     plan: Digest,
@@ -44,7 +45,7 @@ struct Maker {
 /// Writes a run folder.
 pub fn make(folder: &Path, recipe: Recipe) {
     fs::create_dir_all(folder).expect("a folder");
-    let mut maker = Maker { recipe, draw: SplitMix64::new(7), plan: Digest::of(b"plan"), spent_ms: 0 };
+    let mut maker = Maker::new(recipe);
     let points = maker.points();
     if recipe.log {
         let (mut log, _) = LogWriter::open(&folder.join("trials.jsonl")).expect("a new log");
@@ -114,13 +115,29 @@ fn truth(knobs: &Knobs) -> (f64, f64) {
     (p99, millicores)
 }
 
-fn interval(estimate: f64, share: f64) -> Interval {
+/// An interval that reaches as far to both sides.
+pub fn interval(estimate: f64, share: f64) -> Interval {
     Interval { estimate, low: estimate * (1.0 - share), high: estimate * (1.0 + share) }
 }
 
 impl Maker {
+    /// A maker that has made nothing yet.
+    pub fn new(recipe: Recipe) -> Maker {
+        Maker { recipe, draw: SplitMix64::new(7), plan: Digest::of(b"plan"), spent_ms: 0 }
+    }
+
+    /// A draw from a standard normal distribution.
+    pub fn normal(&mut self) -> f64 {
+        self.draw.normal()
+    }
+
+    /// A fair coin.
+    pub fn coin(&mut self) -> bool {
+        self.draw.coin()
+    }
+
     /// `text`, or the hostile text under a hostile recipe.
-    fn name(&self, text: &str) -> String {
+    pub fn name(&self, text: &str) -> String {
         if self.recipe.hostile { format!("{text}{HOSTILE}") } else { text.into() }
     }
 
@@ -180,7 +197,8 @@ impl Maker {
         points
     }
 
-    fn header(&self, folder: &Path) -> RunRecord {
+    /// The first record of a log.
+    pub fn header(&self, folder: &Path) -> RunRecord {
         let named = |name: &str| Named { name: self.name(name), digest: Digest::of(name.as_bytes()) };
         let machine = Machine {
             architecture: "x86_64".into(),
@@ -251,7 +269,7 @@ impl Maker {
             faults: vec![named("stall_and_flood")],
             endpoints: BTreeMap::from([(
                 "*".to_owned(),
-                EndpointRef { digest: Digest::of(b"endpoint"), hello: 1, knobs: vec!["ring_bytes".into()] },
+                EndpointRef { digest: Digest::of(b"endpoint"), hello: 1, knobs: vec!["ring_bytes".into()], arguments: vec![] },
             )]),
             environment: vec![("clock_source".into(), self.name("tsc")), ("cpu_quota".into(), "unlimited".into())],
             tool: "rtt-lab 0.1.0".into(),
@@ -283,7 +301,16 @@ impl Maker {
         }
     }
 
-    fn trial(&mut self, id: &str, arm: Arm, pair: Option<u32>, scenario: &str, faulted: bool, knobs: &Knobs) -> Record {
+    /// One trial with `knobs`.
+    pub fn trial(
+        &mut self,
+        id: &str,
+        arm: Arm,
+        pair: Option<u32>,
+        scenario: &str,
+        faulted: bool,
+        knobs: &Knobs,
+    ) -> Record {
         let (p99, cpu) = truth(knobs);
         let load = match scenario {
             "burst" => 1.9,

@@ -2,6 +2,8 @@
 
 mod browser;
 mod by_scenario;
+mod gate;
+mod gate_generator;
 mod generator;
 mod markup;
 mod pages;

@@ -1,5 +1,6 @@
 //! The program: where pages go, what it answers, how it ends.
 
+use crate::gate_generator::{SLOWER, make_gate};
 use crate::generator::{BETTER, Recipe, make};
 use std::{
     path::Path,
@@ -30,6 +31,26 @@ fn pages_go_where_they_are_told() {
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!((code, &json["version"], &json["outcome"]), (Some(0), &1.into(), &"better".into()));
     assert!(root.path().join("deep/page.html").is_file());
+}
+
+#[test]
+fn a_gate_is_drawn_where_it_is_told() {
+    let root = tempfile::tempdir().expect("a folder");
+    make_gate(&root.path().join(".rtt/gate/main-to-tree"), SLOWER);
+    let (code, page, error) = run(root.path(), &["gate", ".rtt/gate/main-to-tree"]);
+    assert_eq!(code, Some(0), "{error}");
+    assert!(page.trim_end().ends_with("reports/out/gate-main-to-tree.html"), "{page}");
+    assert!(std::fs::metadata(page.trim_end()).is_ok_and(|page| page.len() > 10_000));
+    let (code, json, _) = run(root.path(), &["gate", ".rtt/gate/main-to-tree", "--out", "deep/gate.html", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let found = (code, &json["version"], &json["comparison"], &json["verdict"]);
+    assert_eq!(found, (Some(0), &1.into(), &"main-to-tree".into(), &"fail".into()));
+    assert!(root.path().join("deep/gate.html").is_file());
+    let (code, _, error) = run(root.path(), &["gate", ".rtt/gate"]);
+    assert!(code == Some(4) && error.contains("verdict.json is not there"), "{error}");
+    std::fs::write(root.path().join(".rtt/gate/main-to-tree/trials-1.jsonl"), "").expect("written");
+    let (code, _, error) = run(root.path(), &["gate", ".rtt/gate/main-to-tree"]);
+    assert!(code == Some(1) && error.contains("trials-1.jsonl"), "{error}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use clap::Parser;
 use rtt_profile::{Acceptance, Conditions, Knobs, Policy, Profile};
 use rtt_runtime::Endpoint;
 use rtt_seal::{Sealed, TrustedKeys, in_full};
+use rtt_units::Nanos;
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -38,6 +39,9 @@ struct Options {
     /// Standard input is the control socket of the one client that started this process; dies with it.
     #[arg(long, conflicts_with = "listen")]
     control_on_stdin: bool,
+    /// Handle every message this much later: a slowdown of known size, to try a gate on.
+    #[arg(long, value_name = "N", default_value_t = 0, hide = true)]
+    delay_ns: u64,
 }
 
 const UNEXPECTED: u8 = 1;
@@ -57,7 +61,7 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<(), (u8, String)> {
     let profile = options.profile.as_deref().map(|file| load(file, options)).transpose()?;
-    let endpoint = Endpoint { profile };
+    let endpoint = Endpoint { profile, delay: Nanos(options.delay_ns) };
     let Some(path) = &options.listen else {
         return serve_parent(&endpoint);
     };

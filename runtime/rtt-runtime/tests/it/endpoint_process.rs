@@ -52,7 +52,7 @@ impl Run {
         let mut client = Client::new(socket);
         client.hello().expect("hello");
         let configure = Configure { knobs: Some(knobs.clone()), rings: 1, reply: false, cpus };
-        let ready = client.configure(configure).expect("ready");
+        let ready = client.configure(&configure).expect("ready");
         let endpoint = child.pidfd().try_clone_to_owned().expect("a descriptor");
         let producer = client.attach_producer(0, Some(endpoint)).expect("a ring");
         Run { ready, producer: Some(producer), client, _child: child }

@@ -3,4 +3,5 @@
 mod endpoint_process;
 mod hostile_client;
 mod knobs;
+mod older_endpoint;
 mod shipped_profile;

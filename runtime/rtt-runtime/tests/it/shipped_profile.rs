@@ -105,9 +105,9 @@ fn a_signed_profile_is_what_the_endpoint_runs_and_no_client_overrules_it() {
     let _endpoint = host.start(&profile);
     let mut client = host.connect();
     assert!(client.hello().expect("hello").profile);
-    let refused = client.configure(configure(Some(plain()))).expect_err("its own knobs");
+    let refused = client.configure(&configure(Some(plain()))).expect_err("its own knobs");
     assert!(matches!(&refused, ClientError::Refused(reason) if reason.contains("overrule")), "{refused}");
-    assert_eq!(client.configure(configure(None)).expect("ready").knobs.batch, 7);
+    assert_eq!(client.configure(&configure(None)).expect("ready").knobs.batch, 7);
     drop(client);
     assert!(host.connect().hello().expect("the next client").profile);
 }
@@ -144,7 +144,7 @@ fn a_policy_makes_a_stale_profile_a_refused_one() {
     endpoint.take_stderr().expect("piped").read_to_string(&mut said).expect("text");
     assert!(said.contains("0.0.1-other"), "{said}");
     let _served = host.start(&stale);
-    assert_eq!(host.connect().configure(configure(None)).expect("ready").knobs.batch, 7, "stale, and served");
+    assert_eq!(host.connect().configure(&configure(None)).expect("ready").knobs.batch, 7, "stale, and served");
 }
 
 /// A client that goes away and keeps its ring leaves no loop behind: nobody would ever end it.
@@ -153,7 +153,7 @@ fn a_client_that_left_leaves_no_loop() {
     let host = Host::new();
     let endpoint = host.start(&host.seal(|profile| profile.knobs.wait = rtt_profile::Wait::Yield));
     let mut client = host.connect();
-    client.configure(configure(None)).expect("ready");
+    client.configure(&configure(None)).expect("ready");
     let kept = client.attach_producer(0, None).expect("a ring");
     client.start(rtt_ring::now(), rtt_units::Nanos::from_millis(1)).expect("started");
     drop(client);

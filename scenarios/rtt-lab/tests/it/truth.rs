@@ -78,6 +78,39 @@ fn a_paused_generator_voids_the_trial() {
     }
 }
 
+/// LAB-7: two that spin on one CPU take turns of milliseconds, a ring's worth each: far from the load that was asked for.
+/// The run ends when it is later than it is long, as a finding about the knobs.
+#[test]
+fn an_endpoint_that_cannot_keep_up_ends_the_run() {
+    let bench = Bench::new();
+    let mut lab = bench.lab();
+    let changes = [
+        ("ring_bytes", Value::Integer(16 << 10)),
+        ("pin", Value::Text("same_cpu".into())),
+        ("wait", Value::Text("spin".into())),
+        ("spin_us", Value::Integer(0)),
+    ];
+    let point = with(&lab.default_point(), &changes);
+    let short = rtt_measure::MeasureRequest { share: 0.1, ..request("overloaded", "busy", &point) };
+    let answer = lab.measure(&short);
+    assert_eq!(answer.verdict, Some(Verdict::NeverSettled), "{answer:?}");
+    assert!(answer.reason.as_deref().is_some_and(|reason| reason.starts_with("overloaded")), "{answer:?}");
+    assert_eq!(answer.p99, None);
+}
+
+/// A delay that an arm's endpoint was started with is in every one of its latencies, and in no other arm's.
+#[test]
+fn an_argument_of_one_arm_slows_that_arm_down() {
+    let bench = Bench::new();
+    let endpoint = bench.spawn();
+    let mut lab = Lab::start(endpoint.argument("--endpoint-argument").argument("*=--delay-ns=20000"));
+    let point = lab.default_point();
+    let answer = lab.measure(&rtt_measure::MeasureRequest { share: 0.1, ..request("slow", "ping_pong", &point) });
+    let p50 = answer.calm.map(|calm| calm.p50);
+    assert!(p50.is_some_and(|p50| p50 >= 19_000), "{answer:?}");
+    assert_eq!(lab.hello.endpoints["*"].arguments, ["--delay-ns=20000"], "it is in the log's first record");
+}
+
 /// LAB-4: where both ends run is what the pin class says, read back from the kernel.
 #[test]
 fn pin_is_where_both_ends_run() {

@@ -5,7 +5,7 @@
 use clap::{Parser, Subcommand, ValueEnum};
 use rtt_scenario::{
     BuildError, CHAOS_LOCK, ConfigDocument, Cue, FaultPlan, Lock, LockPlace, PACK_LOCK, SLO_LOCK, SLO_PAGE, Scenario,
-    Slo, build_lock, corpus, cue_verdict, export_lock, read_json, slo_page, write_if_changed,
+    Slo, SloError, corpus, cue_verdict, export_lock, only_slo, read_json, slo_of, slo_page, write_if_changed,
 };
 use std::{
     error::Error,
@@ -124,23 +124,21 @@ fn with_causes(error: &dyn Error) -> String {
 fn build(root: &Path, cue: Option<PathBuf>) -> Result<(), Box<dyn Error>> {
     let found = cue.map_or_else(|| Cue::find(root), |cue| Ok(Cue::at(&cue)));
     let cue = &found.map_err(|error| format!("{error}; nothing was run"))?;
-    let wrote = |path: &str, changed: bool| say(&format!("{path}: {}", if changed { "written" } else { "unchanged" }));
-    // All sources are evaluated before the first lock is replaced: a mistake in one leaves the set as it was.
-    let slo = export_lock::<Slo>(SLO_LOCK, root, cue)?;
-    export_lock::<FaultPlan>(CHAOS_LOCK, root, cue)?;
-    wrote(PACK_LOCK.lock, build_lock::<Scenario>(PACK_LOCK, root, cue)?.1);
-    wrote(CHAOS_LOCK.lock, build_lock::<FaultPlan>(CHAOS_LOCK, root, cue)?.1);
-    wrote(SLO_LOCK.lock, build_lock::<Slo>(SLO_LOCK, root, cue)?.1);
-    wrote(SLO_PAGE, write_if_changed(&root.join(SLO_PAGE), &slo_page(only(&slo)?))?);
-    Ok(())
-}
-
-/// The one document of the objectives' lock.
-fn only(lock: &Lock<Slo>) -> Result<&Slo, Box<dyn Error>> {
-    match lock.documents.as_slice() {
-        [slo] => Ok(slo),
-        more => Err(format!("{}: found {} documents, expected one; nothing was run", SLO_LOCK.lock, more.len()).into()),
+    // All sources are evaluated and compared before the first lock is replaced: a mistake in one leaves the set as it was.
+    let scenarios = export_lock::<Scenario>(PACK_LOCK, root, cue)?;
+    let plans = export_lock::<FaultPlan>(CHAOS_LOCK, root, cue)?;
+    let objectives = export_lock::<Slo>(SLO_LOCK, root, cue)?;
+    let slo = slo_of(&objectives, Path::new(SLO_LOCK.lock), root, &scenarios.documents)?;
+    for (path, text) in [
+        (PACK_LOCK.lock, scenarios.text()),
+        (CHAOS_LOCK.lock, plans.text()),
+        (SLO_LOCK.lock, objectives.text()),
+        (SLO_PAGE, slo_page(slo)),
+    ] {
+        let changed = write_if_changed(&root.join(path), &text)?;
+        say(&format!("{path}: {}", if changed { "written" } else { "unchanged" }));
     }
+    Ok(())
 }
 
 fn validate(kind: Kind, files: &[PathBuf]) -> Result<(), Box<dyn Error>> {
@@ -160,7 +158,7 @@ fn validate(kind: Kind, files: &[PathBuf]) -> Result<(), Box<dyn Error>> {
 
 fn print_slo(root: &Path) -> Result<(), Box<dyn Error>> {
     let lock = Lock::<Slo>::load(&root.join(SLO_LOCK.lock), root)?;
-    say(slo_page(only(&lock)?).trim_end());
+    say(slo_page(only_slo(&lock, Path::new(SLO_LOCK.lock))?).trim_end());
     Ok(())
 }
 
@@ -203,14 +201,14 @@ fn check(root: &Path, cue: Option<Cue>) -> Result<(), Box<dyn Error>> {
     let scenarios = check_lock::<Scenario>(PACK_LOCK, root, cue.as_ref(), &mut findings);
     check_lock::<FaultPlan>(CHAOS_LOCK, root, cue.as_ref(), &mut findings);
     if let Some(lock) = check_lock::<Slo>(SLO_LOCK, root, cue.as_ref(), &mut findings) {
-        let slo = only(&lock)?;
+        let slo = only_slo(&lock, Path::new(SLO_LOCK.lock))?;
         if std::fs::read(root.join(SLO_PAGE)).is_ok_and(|page| page == slo_page(slo).as_bytes()) {
             say(&format!("ok: {SLO_PAGE} is the page of {}", SLO_LOCK.lock));
         } else {
             findings.refuse(&format!("{SLO_PAGE}: not the page of {}: run `cargo xtask config build`", SLO_LOCK.lock));
         }
         if let Some(scenarios) = scenarios {
-            check_objectives(slo, &scenarios.documents, &mut findings);
+            check_objectives(&lock, root, &scenarios.documents, &mut findings)?;
         }
     }
     check_corpus(root, cue.as_ref(), &mut findings)?;
@@ -243,19 +241,29 @@ fn check_lock<T: ConfigDocument>(
     lock
 }
 
-fn check_objectives(slo: &Slo, scenarios: &[Scenario], findings: &mut Findings) {
+/// Each scenario has its objective, and each objective has its scenario.
+fn check_objectives(
+    lock: &Lock<Slo>,
+    root: &Path,
+    scenarios: &[Scenario],
+    findings: &mut Findings,
+) -> Result<(), SloError> {
     let before = findings.refused;
+    let slo = only_slo(lock, Path::new(SLO_LOCK.lock))?;
     for scenario in scenarios.iter().filter(|scenario| slo.objective(&scenario.name).is_none()) {
         findings.refuse(&format!("ci/slo.cue: scenario `{}` has no objective, expected one for each", scenario.name));
     }
-    for objective in &slo.objectives {
-        if scenarios.iter().all(|scenario| scenario.name != objective.scenario) {
-            findings.refuse(&format!("ci/slo.cue: no scenario `{}`, expected one of the pack", objective.scenario));
+    match slo_of(lock, Path::new(SLO_LOCK.lock), root, scenarios) {
+        Ok(_) => {}
+        Err(SloError::Refused { refusals }) => {
+            refusals.iter().for_each(|refusal| findings.refuse(&refusal.to_string()));
         }
+        Err(error) => return Err(error),
     }
     if findings.refused == before {
         say("ok: each scenario has its objective");
     }
+    Ok(())
 }
 
 /// SCEN-6: the folder of a document is its verdict, for the reader and for CUE.

@@ -1,9 +1,10 @@
 //! The shipped documents, the corpus, and `rtt-config` on copies of the repository's configuration.
 
 use rtt_scenario::{
-    Arrival, CHAOS_LOCK, Cue, FaultKind, FaultPlan, Lock, PACK_LOCK, Pack, SLO_LOCK, Scenario, Slo, corpus,
-    cue_verdict, export_lock,
+    Arrival, CHAOS_LOCK, CorpusKind, Cue, FaultKind, FaultPlan, Lock, PACK_LOCK, Pack, SLO_LOCK, Scenario, Slo, Source,
+    corpus, cue_verdict, export_lock, load_slo,
 };
+use rtt_seal::Digest;
 use rtt_units::Nanos;
 use std::{
     fs,
@@ -59,6 +60,8 @@ fn the_reader_gives_the_verdict_of_the_corpus() {
     let rows = corpus(&root()).expect("the corpus");
     let (good, bad) = (rows.iter().filter(|row| row.good).count(), rows.iter().filter(|row| !row.good).count());
     assert!(good >= 10 && bad >= 30, "{good} good and {bad} bad documents");
+    let objectives = rows.iter().filter(|row| row.kind == CorpusKind::Slo).count();
+    assert!(objectives >= 40, "{objectives} documents of objectives");
     for row in &rows {
         let verdict = row.reader_verdict();
         assert_eq!(verdict.accepted(), row.good, "{}: {verdict:?}", row.path);
@@ -67,6 +70,66 @@ fn the_reader_gives_the_verdict_of_the_corpus() {
             assert!(place.starts_with(|c: char| c.is_ascii_digit()), "{why}: expected file:line");
             assert!(why.ends_with("\nnothing was run"), "{why}");
         }
+    }
+}
+
+/// SCEN-1, SCEN-2: a figure whose unit is missing, and a budget that nothing can keep.
+#[test]
+fn an_impossible_objective_is_answered_with_line_field_and_range() {
+    for (name, expected) in [
+        ("without-unit", "12: objectives[0].latency_p99: unknown field; did you mean `latency_permille_of_limit_p99`?"),
+        (
+            "without-unit-beside",
+            "13: objectives[0].latency_p99: unknown field; did you mean `latency_permille_of_limit_p99`?",
+        ),
+        (
+            "machine-without-unit",
+            "20: objectives[0].machines[0].latency_p99: unknown field; did you mean `latency_ns_p99`?",
+        ),
+        (
+            "throughput-without-unit",
+            "13: objectives[0].throughput_min: unknown field; did you mean `throughput_permille_of_offered_min`?",
+        ),
+        (
+            "quantiles-fall",
+            "9: objectives[0].latency_permille_of_limit_p99: found 2999, expected at least 3000, the figure of p95",
+        ),
+        (
+            "machine-p99-below-p50",
+            "18: objectives[0].machines[0].latency_ns_p99: found 800, expected at least 2000, the figure of p95",
+        ),
+        (
+            "below-limit",
+            "7: objectives[0].latency_permille_of_limit_p50: found 999, expected an integer in 1000..=100000000",
+        ),
+        (
+            "throughput-1001",
+            "13: objectives[0].throughput_permille_of_offered_min: found 1001, expected an integer in 1..=1000",
+        ),
+        ("loss-over", "11: objectives[0].loss_ppm: found 1000001, expected an integer in 0..=1000000"),
+        ("depth-over", "13: objectives[0].depth_bytes_max: found 268435457, expected an integer in 1..=268435456"),
+        ("machines-empty", "13: objectives[0].machines: the field says nothing here, expected it to be left out"),
+    ] {
+        let path = format!("spec/schema/corpus/bad/slo-{name}.json");
+        let rows = corpus(&root()).expect("the corpus");
+        let row = rows.iter().find(|row| row.path == path).expect("a document of the corpus");
+        let rtt_scenario::Verdict::Refused(found) = row.reader_verdict() else { panic!("{path}: accepted") };
+        assert_eq!(found, format!("{path}:{expected}\nnothing was run"));
+    }
+}
+
+#[test]
+fn the_shipped_objectives_are_those_of_the_shipped_scenarios() {
+    let pack = Pack::load(&root().join("scenarios")).expect("the committed locks");
+    let slo = load_slo(&root().join(SLO_LOCK.lock), pack.scenarios().map(|(scenario, _)| scenario));
+    let slo = slo.expect("the committed lock");
+    let gating: Vec<&str> = slo.gating().map(|objective| objective.scenario.as_str()).collect();
+    assert_eq!(gating, ["ping_pong", "steady", "burst"]);
+    for (scenario, _) in pack.scenarios() {
+        let objective = slo.objective(&scenario.name).expect("an objective");
+        let open = scenario.workload.arrival != Arrival::ClosedLoop;
+        assert_eq!(objective.throughput_permille_of_offered_min.is_some(), open, "{}", scenario.name);
+        assert!(objective.machines.is_empty(), "{}: no host's figure is in the repository", scenario.name);
     }
 }
 
@@ -173,14 +236,81 @@ fn check_refuses_every_edit_that_was_not_built() {
     }
 }
 
+/// The program that [`cue`] found, from anywhere.
+fn cue_program() -> String {
+    let built = fs::canonicalize(root().join("target/cue"));
+    let program = built.unwrap_or_else(|_| PathBuf::from("cue")); // Else it was found on PATH.
+    program.to_str().expect("a path in UTF-8").to_owned()
+}
+
+/// SCEN-7: with digests that agree, as after a build by somebody whose `rtt-config` looked away.
+#[test]
+fn check_refuses_an_objective_without_its_scenario() {
+    let copy = repository();
+    edit(copy.path(), "ci/slo.cue", "\"steady\"", "\"stedy\"");
+    let path = copy.path().join(SLO_LOCK.lock);
+    let bytes = fs::read(&path).expect("the lock");
+    let Lock { sources, mut documents, .. } = Lock::<Slo>::parse(&path, &bytes).expect("the lock");
+    documents[0].objectives[1].scenario = "stedy".into();
+    let digest = |path: &str| Digest::of(&fs::read(copy.path().join(path)).expect("a source"));
+    let sources = sources.into_iter().map(|source| Source { blake3: digest(&source.path), ..source }).collect();
+    fs::write(&path, Lock::new(sources, documents).text()).expect("write");
+    let (code, _, err) = rtt_config(copy.path(), &["check"]);
+    assert_eq!(code, Some(3), "{err}");
+    for expected in [
+        "refused: ci/slo.cue: scenario `steady` has no objective, expected one for each\n",
+        "objectives[1].scenario: unknown scenario `stedy`, did you mean `steady`?\n",
+    ] {
+        assert!(err.contains(expected) && err.ends_with("nothing was run\n"), "{err}");
+    }
+    let line = err.lines().find_map(|line| line.strip_prefix("refused: ci/slo.cue:")?.split_once(": objectives[1]"));
+    let line: usize = line.expect("file and line").0.parse().expect("a line");
+    let text = fs::read_to_string(copy.path().join("ci/slo.cue")).expect("a source");
+    assert!(text.lines().nth(line - 1).is_some_and(|line| line.contains("\"stedy\"")), "line {line}: {text}");
+}
+
+/// SCEN-7, and what CUE itself refuses: file, line, field and range are in the answer, and no lock is replaced.
+#[test]
+fn build_refuses_an_impossible_objective_and_writes_nothing() {
+    let Some(_) = cue() else { return };
+    for (from, to, expected) in [
+        ("\"steady\"", "\"stedy\"", "objectives[1].scenario: unknown scenario `stedy`, did you mean `steady`?"),
+        (
+            "#Close, ",
+            "#Close, throughput_permille_of_offered_min: 990, ",
+            "objectives[0].throughput_permille_of_offered_min: found 990 for `ping_pong`, expected it to be left out",
+        ),
+        (
+            "#Close, ",
+            "#Close, latency_p99: 5, ",
+            "slo.objectives.0.latency_p99: field not allowed; did you mean `latency_permille_of_limit_p99`?",
+        ),
+        (
+            "latency_permille_of_limit_p95:  20_000",
+            "latency_permille_of_limit_p95:  4_000",
+            "slo.objectives.0.latency_permille_of_limit_p95: invalid value 4000 (out of bound >=5000)",
+        ),
+        ("#Close, ", "#Close, machines: [], ", "slo.objectives.0.machines: "),
+    ] {
+        let copy = repository();
+        edit(copy.path(), "ci/slo.cue", from, to);
+        let (code, _, err) = rtt_config(copy.path(), &["build", "--cue", &cue_program()]);
+        assert_eq!(code, Some(3), "{err}");
+        assert!(err.contains(expected) && err.ends_with("nothing was run\n"), "{expected}: {err}");
+        assert!(err.contains("ci/slo.cue:"), "{err}");
+        for lock in [PACK_LOCK.lock, CHAOS_LOCK.lock, SLO_LOCK.lock, "SLO.md"] {
+            let read = |root: &Path| fs::read(root.join(lock)).expect(lock);
+            assert_eq!(read(copy.path()), read(&root()), "{lock}");
+        }
+    }
+}
+
 /// SCEN-4: digests cannot tell a lock whose digests were forged too; an export can.
 #[test]
 fn check_with_cue_finds_a_forged_lock_and_build_repairs_it() {
     let Some(_) = cue() else { return };
     let copy = repository();
-    let built = fs::canonicalize(root().join("target/cue"));
-    let program = built.unwrap_or_else(|_| PathBuf::from("cue")); // Else it was found on PATH.
-    let program = program.to_str().expect("a path in UTF-8");
+    let program = &cue_program();
     let path = copy.path().join(PACK_LOCK.lock);
     let lock = Lock::<Scenario>::load(&path, copy.path()).expect("the lock");
     let mut documents = lock.documents.clone();

@@ -51,9 +51,9 @@ fn the_exit_codes_of_a_lab_that_turns_away_are_passed_through() {
     }
 }
 
-/// TUNER-6: whatever a program writes is answered with an error that names it and the line.
+/// PROBLEM-1: whatever a program writes is answered with an error that names it and the line.
 #[test]
-fn tuner_6_misbehaving_problems_are_named_with_the_line() {
+fn problem_1_misbehaving_problems_are_named_with_the_line() {
     let root = tempfile::tempdir().expect("a folder");
     let hello = r#"echo '{"name": "p", "axes": [{"name": "x", "kind": "integer", "min": 0, "max": 50}]}'; read line"#;
     let ok = r#"echo '{"ok": true}'; read line"#;

@@ -298,7 +298,7 @@ fn header(run: String) -> RunRecord {
 
 impl Serve for Lab {
     fn hello(&self) -> Hello {
-        let endpoint = EndpointRef { digest: Digest::of(b"simulated"), hello: 1, knobs: vec![] };
+        let endpoint = EndpointRef { digest: Digest::of(b"simulated"), hello: 1, knobs: vec![], arguments: vec![] };
         let preset = |preset: Preset| (preset.name().to_owned(), point_of(&preset.knobs(&[Pin::SameL3])));
         let limit = |name: &str, max| Constraint { name: name.into(), max };
         Hello {

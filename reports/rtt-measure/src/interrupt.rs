@@ -13,7 +13,7 @@ static RAISED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 ///
 /// # Errors
 /// When the kernel refuses a handler.
-pub(crate) fn watch() -> io::Result<()> {
+pub fn watch() -> io::Result<()> {
     let raised = RAISED.get_or_init(Arc::default);
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         // The order matters: the first signal finds the flag down, and only then raises it.
@@ -24,7 +24,7 @@ pub(crate) fn watch() -> io::Result<()> {
 }
 
 /// Whether the user wants to stop.
-pub(crate) fn raised() -> bool {
+pub fn raised() -> bool {
     // Relaxed: the flag orders nothing else.
     RAISED.get().is_some_and(|raised| raised.load(Ordering::Relaxed))
 }

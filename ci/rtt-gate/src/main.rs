@@ -1,0 +1,45 @@
+//! `rtt-gate`: whether a change made p99 worse on this host, with a stated rate of false alarms.
+//!
+//! `judge` runs pairs of two endpoints over the problem protocol and judges them; `bench` judges the gate itself on
+//! simulated nights. Not here: measuring (`rtt-lab`), building revisions (`xtask`), drawing the page (`rtt-report`).
+
+mod arguments;
+mod arms;
+mod bench;
+mod budgets;
+mod canary;
+mod comparison;
+mod detectable;
+mod document;
+mod exit;
+mod exports;
+mod judge;
+mod output;
+mod pairs;
+mod screen;
+mod track;
+mod words;
+
+use arguments::{Arguments, Subject};
+use clap::Parser;
+use rtt_measure::interrupt;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let ended =
+        interrupt::watch().map_err(|error| exit::Stop::unexpected(&error)).and_then(|()| match arguments.command {
+            Subject::Judge(options) if options.canary.is_some() => canary::canary(&options),
+            Subject::Judge(options) => judge::judge(&options),
+            Subject::Bench(options) => bench::bench(&options),
+        });
+    match ended {
+        Ok(exit) => ExitCode::from(exit.code()),
+        Err(stop) => {
+            if !stop.message.is_empty() {
+                screen::note(&format!("rtt-gate: {}", stop.message));
+            }
+            ExitCode::from(stop.exit.code())
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! One scenario of a gate: verdict and why, latency, the bets, the pairs, regimes, budgets and defects.
+
+use super::{GateFolder, latency};
+use crate::{
+    charts::{self, Chart},
+    confirmation::regimes,
+    table::{Cell, Table},
+    words,
+};
+use minijinja::{Value, context};
+use rtt_measure::{GateBudget, GateScenario};
+
+fn slot(chart: Option<Chart>, why: &str) -> Value {
+    context! { chart => chart.map(|chart| chart.value()), absent => why }
+}
+
+/// How a budget stands: only a whole interval beyond it breaks it.
+fn standing(budget: &GateBudget) -> Cell {
+    let estimate = budget.found.estimate;
+    let beyond = if budget.at_least { estimate < budget.budget } else { estimate > budget.budget };
+    match (budget.broken, beyond) {
+        (true, _) => Cell::of("bad", "broken"),
+        (false, true) => Cell::text("beyond it, but its interval is not: not shown to be broken"),
+        (false, false) => Cell::of("ok", "kept"),
+    }
+}
+
+fn budgets(scenario: &GateScenario) -> Table {
+    let mut table =
+        Table::new("Budgets of the candidate", &["Budget", "#Found", "#95 %", "#Allowed", "Unit", "Standing"]);
+    for budget in &scenario.budgets {
+        let bound = if budget.at_least { "at least" } else { "at most" };
+        let figure = |value: f64| Some(words::significant(value));
+        table.row(vec![
+            Cell::text(budget.name.clone()),
+            Cell::or(figure(budget.found.estimate), ""),
+            Cell::figure(format!(
+                "{} to {}",
+                words::significant(budget.found.low),
+                words::significant(budget.found.high)
+            )),
+            Cell::figure(format!("{bound} {}", words::significant(budget.budget))),
+            Cell::text(budget.unit.clone()),
+            standing(budget),
+        ]);
+    }
+    table
+}
+
+fn defects(scenario: &GateScenario) -> Table {
+    let mut table = Table::new("Defects: a crash, a hang, a loss over its budget", &["Arm", "Defect"]);
+    for (arm, defects) in ["base", "candidate"].into_iter().zip(&scenario.defects) {
+        for defect in defects {
+            table.row(vec![Cell::text(arm), Cell::of("bad", defect.clone())]);
+        }
+    }
+    table
+}
+
+/// The figures at the top: each with a second line, and the reason where there is none.
+fn figures(scenario: &GateScenario) -> Value {
+    let void = scenario.pairs.iter().filter(|pair| charts::pair_ratio(pair).is_none()).count();
+    let valid = scenario.pairs.len() - void;
+    let [base, candidate] = scenario.unsettled;
+    let figure = |class: &str, name: &str, value: String, ends: String| {
+        context! { class => class, name => name, value => value, ends => ends }
+    };
+    let ratio = match &scenario.ratio {
+        Some(ratio) => {
+            let ends = format!(
+                "{}; 95\u{a0}%: {} ({} to {})",
+                words::ratio(ratio.estimate),
+                words::change_ends(ratio),
+                words::ratio(ratio.low),
+                words::ratio(ratio.high)
+            );
+            figure("tuned", "Candidate \u{f7} base, p99", words::change(ratio.estimate), ends)
+        }
+        None => {
+            let why = "fewer than two pairs gave a ratio";
+            figure("tuned", "Candidate \u{f7} base, p99", words::DASH.into(), why.into())
+        }
+    };
+    let name = "Smallest slowdown that could be found";
+    let detectable = match scenario.detectable {
+        Some(share) => {
+            let ends = "as many pairs with this spread would be told to be slower nine times in ten";
+            figure("", name, words::percent_digits(share, 2), ends.into())
+        }
+        None => figure("", name, words::DASH.into(), "the spread between pairs is not known".into()),
+    };
+    let pairs = format!("{void} void; base alone never settled in {base}, candidate alone in {candidate}");
+    vec![ratio, detectable, figure("", "Valid pairs", format!("{valid} of {}", scenario.pairs.len()), pairs)].into()
+}
+
+/// A scenario for the template; `index` tells the scenarios' charts apart.
+pub fn section(folder: &GateFolder, scenario: &GateScenario, index: usize) -> Value {
+    let gate = &folder.gate;
+    let no_pairs = "no pair was run";
+    let no_wealth = if scenario.pairs.is_empty() { no_pairs } else { "the error rate gives no wealth to reach" };
+    let (regimes, budgets, defects) =
+        (regimes(&scenario.regimes, "#Candidate \u{f7} base"), budgets(scenario), defects(scenario));
+    context! {
+        id => format!("scenario-{index}"),
+        name => scenario.scenario.as_str(),
+        class => words::gate_class(scenario.verdict),
+        word => words::gate_verdict(scenario.verdict),
+        why => scenario.why.as_str(),
+        tolerance => words::percent(scenario.tolerance),
+        figures => figures(scenario),
+        latency => latency::quantiles(scenario),
+        curves => latency::curves(folder, scenario, index),
+        wealth => slot(charts::gate_wealth(&format!("wealth-{index}"), gate, scenario), no_wealth),
+        pairs => slot(charts::gate_pairs(&format!("pairs-{index}"), scenario), no_pairs),
+        no_regimes => regimes.is_empty(),
+        regimes => regimes.value(),
+        no_budgets => budgets.is_empty(),
+        budgets => budgets.value(),
+        no_defects => defects.is_empty(),
+        defects => defects.value(),
+    }
+}

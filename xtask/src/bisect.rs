@@ -1,0 +1,147 @@
+//! `cargo xtask gate bisect`: the first revision that is slower than a good one.
+//!
+//! Every step is a gate of its own against the good revision, with a bounded number of pairs; a step that cannot tell
+//! ends the search with the range that is left, since a guess would name the wrong commit.
+
+use crate::exit::{Exit, Stop};
+use crate::gate::Workshop;
+use crate::revision::{self, Revision};
+use crate::screen::{eprintln, println};
+use crate::workspace::run;
+
+/// What one step says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Good,
+    Bad,
+    Unknown,
+}
+
+/// How a search ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Found {
+    /// The index of the first bad revision.
+    First(usize),
+    /// It lies behind the first index, and at the second or before it.
+    Between(usize, usize),
+}
+
+/// Searches 0..count, where 0 is good and `count - 1` bad, asking `step` of an index.
+fn search(count: usize, mut step: impl FnMut(usize) -> Result<Step, Stop>) -> Result<Found, Stop> {
+    let (mut good, mut bad) = (0, count - 1);
+    while bad - good > 1 {
+        let middle = good + (bad - good) / 2;
+        match step(middle)? {
+            Step::Good => good = middle,
+            Step::Bad => bad = middle,
+            Step::Unknown => return Ok(Found::Between(good, bad)),
+        }
+    }
+    Ok(Found::First(bad))
+}
+
+fn step(shop: &Workshop<'_>, good: &Revision, tried: &Revision) -> Result<(Step, u8), Stop> {
+    let base = revision::endpoint(shop.workspace, good, shop.topology)?;
+    let candidate = revision::endpoint(shop.workspace, tried, shop.topology)?;
+    let rest = ["--base".to_owned(), base.display().to_string(), "--base-name".into(), good.name.clone()];
+    let code = run(&mut shop.judge(&candidate, &tried.name, &rest))?;
+    let said = match code {
+        code if code == Exit::Success.code() || code == Exit::Breached.code() => Step::Good,
+        code if code == Exit::Regression.code() => Step::Bad,
+        code if code == Exit::Undecided.code() => Step::Unknown,
+        // Nothing was said of the revision: interrupted, held, unfit.
+        code => {
+            return Err(Stop {
+                exit: exit_of(code),
+                message: format!("gate bisect: {} ended with {code}", tried.name),
+            });
+        }
+    };
+    Ok((said, code))
+}
+
+fn exit_of(code: u8) -> Exit {
+    Exit::ALL.into_iter().find(|exit| exit.code() == code).unwrap_or(Exit::Unexpected)
+}
+
+/// The revisions from `good` to `bad`, both included, oldest first, along first parents.
+fn range(shop: &Workshop<'_>, good: &Revision, bad: &Revision) -> Result<Vec<Revision>, Stop> {
+    let span = format!("{}..{}", good.commit, bad.commit);
+    let list = revision::git(shop.workspace, &["rev-list", "--first-parent", "--reverse", &span]).unwrap_or_default();
+    let between = list.lines().filter(|line| line.len() == 40);
+    let between = between.map(|commit| Revision { commit: commit.into(), name: revision::short(commit).into() });
+    let all: Vec<Revision> = std::iter::once(good.clone()).chain(between).collect();
+    if all.len() < 2 || all.last().is_none_or(|last| last.commit != bad.commit) {
+        return Err(Stop::usage(format!("gate bisect: {} is no ancestor of {}; nothing was run", good.name, bad.name)));
+    }
+    Ok(all)
+}
+
+/// Names the first revision after `good` that is slower than it, or says between which it lies.
+///
+/// # Errors
+/// A stop when a build fails or a step is interrupted.
+pub fn bisect(shop: &Workshop<'_>, good: &Revision, bad: &Revision) -> Result<u8, Stop> {
+    let all = range(shop, good, bad)?;
+    let steps = usize::BITS - (all.len() - 1).leading_zeros();
+    eprintln!("gate bisect: {} revisions, about {steps} steps, each with the pairs of one gate at most", all.len() - 1);
+    let (said, code) = step(shop, good, bad)?;
+    if said != Step::Bad {
+        let why = if said == Step::Good { "is not slower" } else { "cannot be told from it here" };
+        println!("bisect: {} {why} than {}: there is nothing to find", bad.name, good.name);
+        return Ok(code);
+    }
+    let found = search(all.len(), |index| Ok(step(shop, good, &all[index])?.0))?;
+    let subject =
+        |commit: &str| revision::git(shop.workspace, &["log", "-1", "--format=%s", commit]).unwrap_or_default();
+    Ok(match found {
+        Found::First(index) => {
+            let commit = &all[index].commit;
+            println!("bisect: the first revision that is slower than {} is {commit}: {}", good.name, subject(commit));
+            Exit::Success.code()
+        }
+        Found::Between(first, last) => {
+            println!(
+                "bisect: it cannot be told here which: the first slower revision comes after {} and is {} or before it; \
+                 next: give it more pairs (--max-pairs) or a quieter host",
+                all[first].name, all[last].name
+            );
+            Exit::Undecided.code()
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every place of the first bad one among up to nine, and every step that may be unknown.
+    #[test]
+    fn the_first_bad_one_is_found_or_its_range_told() {
+        for count in 2..=9 {
+            for first in 1..count {
+                let mut asked = 0;
+                let found = search(count, |index| {
+                    asked += 1;
+                    Ok(if index >= first { Step::Bad } else { Step::Good })
+                });
+                assert_eq!(found, Ok(Found::First(first)), "{first} of {count}");
+                assert!(asked <= 3, "{asked} steps for {count}");
+                let unknown = search(count, |index| {
+                    Ok(if index == first {
+                        Step::Unknown
+                    } else if index > first {
+                        Step::Bad
+                    } else {
+                        Step::Good
+                    })
+                });
+                match unknown {
+                    Ok(Found::Between(good, bad)) => assert!(good < first && first <= bad),
+                    Ok(Found::First(index)) => assert!(index >= first, "it was never asked about"),
+                    Err(stop) => panic!("{}", stop.message),
+                }
+            }
+        }
+    }
+}
