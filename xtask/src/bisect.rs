@@ -42,14 +42,28 @@ fn search(count: usize, mut step: impl FnMut(usize) -> Result<Step, Stop>) -> Re
 
 fn step(shop: &Workshop<'_>, good: &Revision, tried: &Revision) -> Result<(Step, u8), Stop> {
     let base = revision::endpoint(shop.workspace, good, shop.topology)?;
-    let candidate = revision::endpoint(shop.workspace, tried, shop.topology)?;
-    let rest = ["--base".to_owned(), base.display().to_string(), "--base-name".into(), good.name.clone()];
+    let candidate = match revision::endpoint(shop.workspace, tried, shop.topology) {
+        Ok(candidate) => candidate,
+        Err(stop) => {
+            eprintln!("gate bisect: {} cannot be judged: {}", tried.name, stop.message);
+            return Ok((Step::Unknown, Exit::Undecided.code()));
+        }
+    };
+    // Budgets are no matter here: a host that breaks them breaks them with every revision.
+    let rest = [
+        "--base".to_owned(),
+        base.display().to_string(),
+        "--base-name".into(),
+        good.name.clone(),
+        "--ignore-budgets".into(),
+    ];
     let code = run(&mut shop.judge(&candidate, &tried.name, &rest))?;
     let said = match code {
-        code if code == Exit::Success.code() || code == Exit::Breached.code() => Step::Good,
+        code if code == Exit::Success.code() => Step::Good,
         code if code == Exit::Regression.code() => Step::Bad,
-        code if code == Exit::Undecided.code() => Step::Unknown,
-        // Nothing was said of the revision: interrupted, held, unfit.
+        // Unfit: an endpoint that this lab cannot drive.
+        code if code == Exit::Undecided.code() || code == Exit::Unfit.code() => Step::Unknown,
+        // Nothing was said of the revision: interrupted, held.
         code => {
             return Err(Stop {
                 exit: exit_of(code),
@@ -66,12 +80,14 @@ fn exit_of(code: u8) -> Exit {
 
 /// The revisions from `good` to `bad`, both included, oldest first, along first parents.
 fn range(shop: &Workshop<'_>, good: &Revision, bad: &Revision) -> Result<Vec<Revision>, Stop> {
+    let is_ancestor =
+        revision::git(shop.workspace, &["merge-base", "--is-ancestor", &good.commit, &bad.commit]).is_some();
     let span = format!("{}..{}", good.commit, bad.commit);
     let list = revision::git(shop.workspace, &["rev-list", "--first-parent", "--reverse", &span]).unwrap_or_default();
     let between = list.lines().filter(|line| line.len() == 40);
     let between = between.map(|commit| Revision { commit: commit.into(), name: revision::short(commit).into() });
     let all: Vec<Revision> = std::iter::once(good.clone()).chain(between).collect();
-    if all.len() < 2 || all.last().is_none_or(|last| last.commit != bad.commit) {
+    if !is_ancestor || all.len() < 2 || all.last().is_none_or(|last| last.commit != bad.commit) {
         return Err(Stop::usage(format!("gate bisect: {} is no ancestor of {}; nothing was run", good.name, bad.name)));
     }
     Ok(all)

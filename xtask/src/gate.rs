@@ -11,7 +11,7 @@ use crate::exit::{Exit, Stop};
 use crate::host_lock::refuse_while_held;
 use crate::packages::{self, Topology, Wishes};
 use crate::revision::{self, Revision};
-use crate::screen::{eprintln, println};
+use crate::screen::eprintln;
 use crate::workspace::{Workspace, run};
 
 /// What `--help` prints.
@@ -104,6 +104,8 @@ pub struct Workshop<'a> {
     pub topology: Topology,
     /// Options that every judgement gets.
     pub options: Vec<String>,
+    /// The commit that the checkout was when it was built; absent where it had changes.
+    pub judged: Option<String>,
 }
 
 impl Workshop<'_> {
@@ -172,12 +174,15 @@ pub fn gate(workspace: &Workspace, mut arguments: Arguments) -> Result<u8, Stop>
         ));
     }
     refuse_while_held("gate")?;
+    let _turn = turn(workspace)?;
     let ends =
         ends.map(|[good, bad]| Ok::<_, Stop>([named(workspace, &good)?, named(workspace, &bad)?])).transpose()?;
     let against = against.map(|name| meaning(workspace, &name)).transpose()?;
     let topology = packages::ensure(wishes)?;
     let programs = build::stages(workspace, topology)?;
-    let shop = Workshop { workspace, programs, topology, options: words };
+    let unchanged = !revision::is_changed(workspace);
+    let judged = revision::git(workspace, &["rev-parse", "HEAD"]).filter(|_| unchanged);
+    let shop = Workshop { workspace, programs, topology, options: words, judged };
     if let Some([good, bad]) = ends {
         return bisect::bisect(&shop, &good, &bad);
     }
@@ -199,9 +204,33 @@ pub fn gate(workspace: &Workspace, mut arguments: Arguments) -> Result<u8, Stop>
     after(&shop, code, against.as_ref(), mark_green, bisects)
 }
 
+/// One gate at a time in this checkout: they share a worktree, and one must not build beside the other's pairs.
+fn turn(workspace: &Workspace) -> Result<fs::File, Stop> {
+    let folder = workspace.root.join(".rtt/gate");
+    let opened = fs::create_dir_all(&folder).and_then(|()| fs::File::create(folder.join("lock")));
+    let file = opened.map_err(|error| Stop::unexpected(format!("gate: {}: {error}", folder.display())))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(_) => Err(Stop {
+            exit: Exit::Held,
+            message: "gate: another gate runs in this checkout\nnext: wait for it to end".into(),
+        }),
+    }
+}
+
 fn taken(words: &mut Vec<String>, name: &str) -> Result<String, Stop> {
     let missing = || Stop::usage(format!("gate bisect: {name} REVISION is missing; nothing was run"));
     take_value(words, name)?.ok_or_else(missing)
+}
+
+/// Keeps `commit` as the green one, whole or not at all: an empty file would be no revision every night.
+fn mark(workspace: &Workspace, commit: &str) -> Result<(), Stop> {
+    let path = workspace.root.join(GREEN);
+    let new = path.with_extension("new");
+    let written = fs::write(&new, commit).and_then(|()| fs::rename(&new, &path));
+    written.map_err(|error| Stop::unexpected(format!("gate: {}: {error}", path.display())))?;
+    eprintln!("gate: {} is green now", revision::short(commit));
+    Ok(())
 }
 
 /// What follows from the verdict.
@@ -213,17 +242,20 @@ fn after(
     bisects: bool,
 ) -> Result<u8, Stop> {
     let head = || revision::find(shop.workspace, "HEAD");
-    if mark_green && code == Exit::Success.code() {
-        let path = shop.workspace.root.join(GREEN);
+    if mark_green && code == Exit::Success.code() && against.is_some() {
         let commit = head()?.commit;
-        let written =
-            fs::create_dir_all(shop.workspace.root.join(".rtt/gate")).and_then(|()| fs::write(&path, &commit));
-        written.map_err(|error| Stop::unexpected(format!("gate: {}: {error}", path.display())))?;
-        eprintln!("gate: {} is green now", revision::short(&commit));
+        if shop.judged.as_ref() == Some(&commit) {
+            mark(shop.workspace, &commit)?;
+        } else {
+            eprintln!("gate: nothing is marked green: what was judged is no commit, or HEAD has moved since");
+        }
     }
     if let (true, Some(Against::Revision(good))) = (bisects && code == Exit::Regression.code(), against) {
-        println!("\nbisecting between {} and HEAD", good.name);
-        bisect::bisect(shop, good, &head()?)?;
+        eprintln!("\nbisecting between {} and HEAD", good.name);
+        // The verdict stands, whatever becomes of the search.
+        if let Err(stop) = head().and_then(|head| bisect::bisect(shop, good, &head)) {
+            eprintln!("{}", stop.message);
+        }
     }
     Ok(code)
 }

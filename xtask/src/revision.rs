@@ -5,7 +5,9 @@
 //! are equal give executables that are equal, and the gate has nothing to ask. The worktree has a target folder of its
 //! own: in a shared one cargo would take one checkout's results for the other's, since it compares times of files.
 
+use std::env;
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -87,7 +89,8 @@ pub fn endpoint(workspace: &Workspace, revision: &Revision, topology: Topology) 
         Topology::Sysfs => "sysfs",
     };
     let gate = workspace.root.join(".rtt/gate");
-    let kept = gate.join("builds").join(format!("{}-{compiler}-{reader}", revision.commit)).join("rtt-endpoint");
+    let kept = format!("{}-{compiler}-{reader}-{:08x}", revision.commit, flags());
+    let kept = gate.join("builds").join(kept).join("rtt-endpoint");
     if kept.exists() {
         return Ok(kept);
     }
@@ -103,8 +106,22 @@ pub fn endpoint(workspace: &Workspace, revision: &Revision, topology: Topology) 
     let unexpected = |error: std::io::Error| Stop::unexpected(format!("gate: keeping {}: {error}", kept.display()));
     fs::create_dir_all(kept.parent().unwrap_or(Path::new("."))).map_err(unexpected)?;
     let whole = kept.with_extension("new");
-    fs::copy(&built, &whole).and_then(|_| fs::rename(&whole, &kept)).map_err(unexpected)?;
+    let synced = fs::copy(&built, &whole).and_then(|_| fs::File::open(&whole)?.sync_all());
+    synced.and_then(|()| fs::rename(&whole, &kept)).map_err(unexpected)?;
     Ok(kept)
+}
+
+/// A number for what the environment adds to cargo's flags: a build under others is another one.
+fn flags() -> u32 {
+    let adds = |name: &str| {
+        name == "RUSTFLAGS"
+            || ["CARGO_ENCODED_", "CARGO_BUILD_", "CARGO_PROFILE_"].iter().any(|start| name.starts_with(start))
+    };
+    let mut found: Vec<(String, String)> = env::vars().filter(|(name, _)| adds(name)).collect();
+    found.sort();
+    let mut hasher = DefaultHasher::new();
+    (found, PROFILE).hash(&mut hasher);
+    hasher.finish() as u32
 }
 
 /// Puts `commit` into the worktree at `path`, which is made where it is missing.

@@ -106,6 +106,9 @@ pub struct JudgeArguments {
     /// One JSON object on stdout: the verdict's document
     #[arg(long)]
     pub json: bool,
+    /// Tell broken budgets, and give no verdict for them
+    #[arg(long)]
+    pub ignore_budgets: bool,
     /// Print the worst ten findings as annotations of hosted CI, as under GITHUB_ACTIONS
     #[arg(long)]
     pub annotate: bool,

@@ -82,7 +82,7 @@ impl KnobSource {
                 if path.exists() {
                     return profile_at(&path, root, here, now_unix_s).map_err(|reason| refused(&path, reason));
                 }
-                let note = Some("this host has no signed profile: both arms use its untuned default".into());
+                let note = Some("this host has no signed profile, so it runs under the untuned default".into());
                 Ok(Chosen { knobs: None, profile: None, note })
             }
         }
@@ -111,11 +111,16 @@ fn kept(root: &Path, digest: &Digest) -> PathBuf {
     root.join(".rtt/gate/endpoints").join(digest.to_string()).join("rtt-endpoint")
 }
 
-/// The base that an earlier run makes (its build, arguments and knobs) and the host that it ran on. `None` where its executable is not kept any more.
+/// `beside` is the endpoint that the main job uses. The base that an earlier run makes (its build, arguments and knobs) and the host that it ran on. `None` where its executable is not kept any more.
 ///
 /// # Errors
 /// A stop when `folder` is neither a run of `tune` nor a comparison.
-pub fn recorded(root: &Path, folder: &Path, candidate: &Digest) -> Result<Option<(Side, Fingerprint)>, Stop> {
+pub fn recorded(
+    root: &Path,
+    folder: &Path,
+    candidate: &Digest,
+    beside: &Path,
+) -> Result<Option<(Side, Fingerprint)>, Stop> {
     let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let refused = |reason: String| Stop::usage(format!("--against {}: {reason}", folder.display()));
     let (digest, arguments, knobs, profile, log) = if let Ok(bytes) = fs::read(folder.join("verdict.json")) {
@@ -130,7 +135,9 @@ pub fn recorded(root: &Path, folder: &Path, candidate: &Digest) -> Result<Option
     let header = header(&log).map_err(refused)?;
     let executable = kept(root, &digest);
     let intact = fs::read(&executable).is_ok_and(|bytes| Digest::of(&bytes) == digest);
-    if !intact && digest != *candidate {
+    // A tune ran the endpoint of the main job. Where that is still what the checkout builds, its build is the candidate's.
+    let same = || digest == *candidate || fs::read(beside).is_ok_and(|bytes| Digest::of(&bytes) == digest);
+    if !intact && !same() {
         return Ok(None);
     }
     let executable = if intact { executable } else { kept(root, candidate) };
@@ -154,7 +161,9 @@ fn tuned(folder: &Path) -> Result<(EndpointRef, Knobs), String> {
     let run = header(&folder.join("trials.jsonl"))?;
     let endpoint = run.endpoints.into_values().next().ok_or("its log names no endpoint")?;
     let point = match (fit.outcome, fit.recommended) {
-        (Outcome::Better, Some(best)) => &fit.points[best].point,
+        (Outcome::Better, Some(best)) => {
+            &fit.points.get(best).ok_or("fit.json: it recommends no point of its own")?.point
+        }
         _ => &fit.incumbent,
     };
     Ok((endpoint, knobs_of(point).map_err(|error| error.to_string())?))

@@ -71,7 +71,18 @@ impl Comparison {
         let number = |name: String| name.strip_suffix(".jsonl")?.parse::<u32>().ok();
         let mut numbers: Vec<u32> = entries.filter_map(|entry| number(name(entry)?)).collect();
         numbers.sort_unstable();
-        Ok(numbers)
+        // A log that is gone would take its bets with it.
+        match numbers.iter().zip(0..).find(|(number, expected)| *number != expected) {
+            Some((_, missing)) => Err(Stop::new(
+                Exit::Unexpected,
+                format!(
+                    "{}: it is not there, and the logs after it go on from it; restore it from a copy, or move the \
+                     folder away to begin with fresh wealth",
+                    self.log_path(missing).display()
+                ),
+            )),
+            None => Ok(numbers),
+        }
     }
 
     /// GATE-3: the logs that are there, oldest first. A log without a trial says nothing and is left out.
@@ -136,7 +147,11 @@ impl Comparison {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::ArmKey;
+    use crate::output::{ArmKey, CanaryKey};
+
+    fn canary(number: u32, scenario: &str) -> CanaryKey {
+        CanaryKey { number, scenario: scenario.into(), share: "1".into(), cpus: None }
+    }
 
     fn question() -> Question {
         let arm = |name: &[u8]| ArmKey { executable: Digest::of(name), arguments: vec![], profile: None, knobs: None };
@@ -154,8 +169,9 @@ mod tests {
     fn gate_3_each_question_has_a_name_of_its_own() {
         let names: Vec<String> = [
             question(),
-            Question { canary: Some(0), ..question() },
-            Question { canary: Some(1), ..question() },
+            Question { canary: Some(canary(0, "steady")), ..question() },
+            Question { canary: Some(canary(1, "steady")), ..question() },
+            Question { canary: Some(canary(1, "burst")), ..question() },
             Question { machine: "f".into(), ..question() },
             Question { alpha: "0.05".into(), ..question() },
             Question { scenarios: Digest::of(b"other"), ..question() },
@@ -189,6 +205,6 @@ mod tests {
         let [old, _] = question().arms;
         let equal = Question { arms: [old.clone(), old], ..question() };
         assert!(equal.is_idle());
-        assert!(!Question { canary: Some(3), ..equal }.is_idle());
+        assert!(!Question { canary: Some(canary(3, "steady")), ..equal }.is_idle());
     }
 }

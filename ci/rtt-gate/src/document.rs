@@ -76,7 +76,9 @@ pub fn pairs_of<'a>(logs: &'a [Log], scenario: &str) -> Vec<PairOf<'a>> {
 
 /// GATE-4: a track that was told every pair of the logs.
 pub fn replayed(mut track: Track, logs: &[Log], loss_ppm: u32) -> Track {
-    for (order, trials) in pairs_of(logs, &track.scenario.clone()) {
+    let name = track.scenario.clone();
+    let earlier = pairs_of(&logs[..logs.len().saturating_sub(1)], &name).len();
+    for (order, trials) in pairs_of(logs, &name) {
         if track.begin().is_none() {
             break; // What was decided stays.
         }
@@ -84,7 +86,7 @@ pub fn replayed(mut track: Track, logs: &[Log], loss_ppm: u32) -> Track {
         runs.iter().enumerate().for_each(|(arm, run)| run.iter().for_each(|run| track.note(arm, run)));
         track.close(order, [runs[0].as_ref(), runs[1].as_ref()]);
     }
-    track
+    track.turn(earlier)
 }
 
 fn latency(trials: &[&TrialRecord]) -> Option<GateLatency> {
@@ -131,7 +133,11 @@ fn by_regime(pairs: &mut [GatePair], trials: &[PairOf<'_>]) -> Vec<RegimeEffect>
     found.into_iter().map(effect).collect()
 }
 
-/// What came of one scenario. `pairs_max` is what the detectable slowdown is told for.
+/// Most pairs that a detectable slowdown is told for.
+const REACH_MAX: u32 = 500;
+
+/// What came of one scenario. `pairs_max` is what the detectable slowdown is told for where the pairs decided; where they
+/// did not, it is told for the pairs that gave a result.
 pub fn scenario(subject: &Subject, track: &Track, logs: &[Log], pairs_max: u32) -> GateScenario {
     let name = &subject.scenario.name;
     let trials = pairs_of(logs, name);
@@ -141,10 +147,13 @@ pub fn scenario(subject: &Subject, track: &Track, logs: &[Log], pairs_max: u32) 
     };
     let mut pairs = track.pairs().to_vec();
     let regimes = by_regime(&mut pairs, &trials);
-    let config = EProcessConfig { pairs_max: pairs_max.max(1), ..*track.config() };
+    let standing = track.standing();
+    let whole = track.log_ratios().len() as u32;
+    let reach = if matches!(standing, Standing::Open | Standing::Stuck(_)) { whole } else { pairs_max };
+    let config = EProcessConfig { pairs_max: reach.clamp(1, REACH_MAX), ..*track.config() };
     let exp = |logs: Interval| Interval { estimate: logs.estimate.exp(), low: logs.low.exp(), high: logs.high.exp() };
     let detectable = detectable(track.log_ratios(), &config);
-    let (verdict, why) = match track.standing() {
+    let (verdict, why) = match standing {
         Standing::Fail(why) => (GateVerdict::Fail, why),
         Standing::Pass(why) => (GateVerdict::Pass, why),
         Standing::Stuck(why) => (GateVerdict::Undecided, why),

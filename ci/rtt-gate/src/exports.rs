@@ -2,7 +2,7 @@
 
 use crate::comparison::Comparison;
 use crate::exit::Stop;
-use crate::screen::print;
+use crate::screen::{note, print};
 use crate::words::{broken, difference, p99, word};
 use rtt_measure::{Gate, GateBudget, GateScenario, GateVerdict, Interval};
 use serde_json::{Map, Value, json};
@@ -50,6 +50,9 @@ fn markdown(gate: &Gate) -> String {
     )
     .expect("a string takes all text");
     for scenario in &gate.scenarios {
+        for budget in scenario.budgets.iter().filter(|budget| budget.broken) {
+            writeln!(text, "- `{}`: {}", scenario.scenario, cell(&broken(budget))).expect("a string takes all text");
+        }
         if let Some(ratio) = scenario.detectable {
             writeln!(text, "- `{}`: would find +{:.1} % nine times in ten", scenario.scenario, 100.0 * ratio)
                 .expect("a string takes all text");
@@ -176,13 +179,15 @@ fn findings(gate: &Gate) -> Vec<(f64, String)> {
 ///
 /// # Errors
 /// A stop when they cannot be written.
-pub fn annotate(gate: &Gate, wanted: bool) -> Result<(), Stop> {
+pub fn annotate(gate: &Gate, wanted: bool, json: bool) -> Result<(), Stop> {
     if !wanted {
         return Ok(());
     }
     let escaped = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
     for (_, text) in findings(gate).iter().take(ANNOTATIONS_MAX) {
-        print(&format!("::error title=p99 gate::{}", escaped(text)))?;
+        let line = format!("::error title=p99 gate::{}", escaped(text));
+        // Hosted CI reads both streams; stdout is the document's alone where one was asked for.
+        if json { note(&line) } else { print(&line)? }
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use crate::comparison::{Comparison, Log};
 use crate::document::{self, Subject, replayed};
 use crate::exit::{Exit, Stop};
 use crate::exports;
-use crate::output::{ArmKey, Begun, Question};
+use crate::output::{ArmKey, Begun, CanaryKey, Question};
 use crate::pairs::{Pairs, Plan};
 use crate::screen::{note, print};
 use crate::track::{Rules, Standing, Track};
@@ -45,6 +45,10 @@ pub struct Docket {
     pub plan: Plan,
     /// BLAKE3 of the scenario lock.
     pub scenarios: Digest,
+    /// What else these arms may have been asked: a FAIL there is not forgotten by asking something else.
+    pub others: Vec<Subject>,
+    /// Whether a broken budget is a verdict.
+    pub budgets: bool,
 }
 
 /// Reads scenarios and objectives and chooses what is run.
@@ -61,20 +65,25 @@ pub fn docket(options: &JudgeArguments) -> Result<Docket, Stop> {
     let lock = options.pack.join("pack.lock.json");
     let lock_bytes = fs::read(&lock).map_err(|error| refused(&error))?;
     let names = chosen(options, &slo);
+    let mut others: Vec<Subject> = pack
+        .scenarios()
+        .filter_map(|(scenario, _)| {
+            let objective = slo.objective(&scenario.name)?.clone();
+            Some(Subject { scenario: scenario.clone(), objective })
+        })
+        .collect();
     let subjects = names.iter().map(|name| {
-        let (scenario, _) = pack.scenario(name).map_err(|error| Stop::usage(format!("--scenario: {error}")))?;
-        let objective = slo.objective(name).ok_or_else(|| {
-            Stop::usage(format!(
-                "--scenario {name}: {} has no objective for it, so no tolerance",
-                options.slo.display()
-            ))
-        })?;
-        Ok(Subject { scenario: scenario.clone(), objective: objective.clone() })
+        pack.scenario(name).map_err(|error| Stop::usage(format!("--scenario: {error}")))?;
+        let at = others.iter().position(|subject| subject.scenario.name == *name);
+        let none = || format!("--scenario {name}: {} has no objective for it, so no tolerance", options.slo.display());
+        Ok(others.remove(at.ok_or_else(|| Stop::usage(none()))?))
     });
     let subjects: Vec<Subject> = subjects.collect::<Result<_, Stop>>()?;
-    let gating = slo.gating().count() as u32;
-    let rules = Rules { alpha: ALPHA, processes: 2 * gating, seed: options.seed.unwrap_or_else(fresh_seed) };
-    Ok(Docket { subjects, rules, plan: options.plan(), scenarios: Digest::of(&lock_bytes) })
+    // Where more scenarios are asked for than gate, they share the rate all the same.
+    let sharing = slo.gating().count().max(subjects.len()) as u32;
+    let rules = Rules { alpha: ALPHA, processes: 2 * sharing, seed: options.seed.unwrap_or_else(fresh_seed) };
+    let (plan, budgets) = (options.plan(), !options.ignore_budgets);
+    Ok(Docket { subjects, rules, plan, scenarios: Digest::of(&lock_bytes), others, budgets })
 }
 
 /// The scenarios that are run: those that are named, else the gating ones; in the quick lane the first of these.
@@ -110,7 +119,8 @@ impl Drop for Met {
 /// # Errors
 /// A stop: with 13 when an endpoint cannot be driven, 15 when another measurement holds the host.
 pub fn meet(options: &JudgeArguments, sides: &[Side; 2]) -> Result<Met, Stop> {
-    let folder = options.root.join(".rtt/gate").join(format!("begun-{}", std::process::id()));
+    // A name of its own also where process ids come again, as in a container: a log that was left there is another one.
+    let folder = options.root.join(".rtt/gate").join(format!("begun-{}-{:x}", std::process::id(), fresh_seed()));
     fs::create_dir_all(&folder).map_err(|error| Stop::unexpected(&error))?;
     let log = folder.join("log.jsonl");
     let mut command = Command::new(&options.lab);
@@ -156,7 +166,8 @@ pub fn arms(options: &JudgeArguments) -> Result<Option<Arms>, Stop> {
     };
     let base = Side { name: options.base_name.clone(), arguments: options.base_arguments.clone(), ..candidate.clone() };
     if let Some(run) = &options.against_run {
-        let Some((base, host)) = arms::recorded(&options.root, run, &digest)? else { return Ok(None) };
+        let beside = options.lab.with_file_name("rtt-endpoint");
+        let Some((base, host)) = arms::recorded(&options.root, run, &digest, &beside)? else { return Ok(None) };
         let (executable, base_digest) = arms::keep(&options.root, &base.executable)?;
         // The build is what changed: both run under what was recorded.
         let candidate = Side { knobs: base.knobs.clone(), ..candidate };
@@ -217,12 +228,12 @@ pub fn open(options: &JudgeArguments, docket: &Docket, arms: &Arms, canary: Opti
         scenarios: docket.scenarios,
         machine: here.machine.id().to_string(),
         alpha: ALPHA.to_string(),
-        canary,
+        canary: canary.map(|number| CanaryKey::of(docket, options, number)),
     };
     let comparison = Comparison::open(&options.root, &question.name())?;
     let logs = comparison.logs()?;
-    let mut notes: Vec<String> = [&base, &candidate].into_iter().filter_map(|chosen| chosen.note.clone()).collect();
-    notes.dedup();
+    let told = |name: &str, chosen: &arms::Chosen| chosen.note.as_ref().map(|note| format!("{name}: {note}"));
+    let notes = [told("base", &base), told("candidate", &candidate)].into_iter().flatten().collect();
     let untuned = default_knobs(&logs, &hello)?;
     let told = |index: usize, chosen: arms::Chosen| GateArm {
         name: arms.sides[index].name.clone(),
@@ -254,13 +265,10 @@ pub fn gate(case: &Case, docket: &Docket, tracks: &[Track], pairs_now: u32, cana
         .subjects
         .iter()
         .zip(tracks)
-        .map(|(subject, track)| {
-            let reach = docket.plan.pairs_max.max(track.pairs().len() as u32);
-            document::scenario(subject, track, logs, reach)
-        })
+        .map(|(subject, track)| document::scenario(subject, track, logs, docket.plan.pairs_max))
         .collect();
     let decided = scenarios.iter().map(|scenario| scenario.verdict).max().unwrap_or(GateVerdict::Undecided);
-    let broken = scenarios.iter().any(|scenario| scenario.budgets.iter().any(|budget| budget.broken));
+    let broken = docket.budgets && scenarios.iter().any(|s| s.budgets.iter().any(|budget| budget.broken));
     let verdict = if broken { decided.max(GateVerdict::Breach) } else { decided };
     let here = logs.last().map(|log| &log.run.fingerprint);
     Gate {
@@ -294,19 +302,34 @@ pub const fn exit_of(verdict: GateVerdict) -> Exit {
     }
 }
 
+fn track_of(subject: &Subject, docket: &Docket, logs: &[Log]) -> Track {
+    let track = Track::new(&subject.scenario.name, subject.tolerance(), &docket.rules);
+    replayed(track, logs, subject.scenario.budget.loss_ppm)
+}
+
+/// A scenario that these arms failed before is judged again, whatever is asked now: else a FAIL could be asked away.
+fn remember_failures(case: &mut Case, docket: &mut Docket) {
+    for subject in std::mem::take(&mut docket.others) {
+        if let Standing::Fail(_) = track_of(&subject, docket, &case.logs).standing() {
+            case.notes.push(format!("{} failed in an earlier gate of these arms", subject.scenario.name));
+            docket.subjects.push(subject);
+        }
+    }
+}
+
 /// Runs the pairs that a comparison still needs, and returns its document; it is written beside the logs.
 ///
 /// # Errors
 /// A stop when the lab fails or the user stops it: what was run is in the log.
-pub fn measure(case: &mut Case, options: &JudgeArguments, docket: &Docket, canary: bool) -> Result<Gate, Stop> {
-    let told = |logs: &[Log]| -> Vec<Track> {
-        let track = |subject: &Subject| {
-            let track = Track::new(&subject.scenario.name, subject.tolerance(), &docket.rules);
-            replayed(track, logs, subject.scenario.budget.loss_ppm)
-        };
-        docket.subjects.iter().map(track).collect()
+pub fn measure(case: &mut Case, options: &JudgeArguments, docket: &mut Docket, canary: bool) -> Result<Gate, Stop> {
+    remember_failures(case, docket);
+    let told = |docket: &Docket, logs: &[Log]| -> Vec<Track> {
+        docket.subjects.iter().map(|subject| track_of(subject, docket, logs)).collect()
     };
-    let mut tracks = told(&case.logs);
+    let mut tracks: Vec<Track> = told(docket, &case.logs);
+    for track in &mut tracks {
+        *track = track.clone().turn(usize::MAX);
+    }
     let failed = tracks.iter().any(|track| matches!(track.standing(), Standing::Fail(_)));
     let mut pairs_now = 0;
     if !failed && tracks.iter().any(|track| track.standing() == Standing::Open) {
@@ -319,7 +342,7 @@ pub fn measure(case: &mut Case, options: &JudgeArguments, docket: &Docket, canar
         case.logs = case.comparison.logs()?;
     }
     // From the logs alone, as the next gate will see it.
-    let again = told(&case.logs);
+    let again = told(docket, &case.logs);
     let wealth = |tracks: &[Track]| {
         tracks.iter().map(|track| track.pairs().last().map(|pair| pair.wealth_fail)).collect::<Vec<_>>()
     };
@@ -371,13 +394,17 @@ fn alike(options: &JudgeArguments, case: &Case) -> Result<Exit, Stop> {
 /// # Errors
 /// A stop when it ends without a verdict.
 pub fn judge(options: &JudgeArguments) -> Result<Exit, Stop> {
-    let docket = docket(options)?;
+    let mut docket = docket(options)?;
     let Some(arms) = arms(options)? else {
         let run = options.against_run.as_deref().unwrap_or(Path::new("")).display().to_string();
-        print(&format!(
+        let sentence = format!(
             "UNDECIDED: the build of {run} is not kept here any more, so it cannot be run again, and stored figures are no \
              baseline; next: compare with a revision, `cargo xtask gate --against REVISION`"
-        ))?;
+        );
+        let document = serde_json::json!({
+            "version": VERSION, "verdict": "undecided", "sentence": sentence, "pairs_now": 0, "scenarios": [],
+        });
+        print(&if options.json { document.to_string() } else { sentence })?;
         return Ok(Exit::Undecided);
     };
     let mut case = open(options, &docket, &arms, None)?;
@@ -396,7 +423,7 @@ pub fn judge(options: &JudgeArguments) -> Result<Exit, Stop> {
         ));
     }
     docket.plan.lines(&docket.subjects).iter().for_each(|line| note(line));
-    let gate = measure(&mut case, options, &docket, false)?;
+    let gate = measure(&mut case, options, &mut docket, false)?;
     if options.json {
         print(&serde_json::to_string(&gate).expect("a gate is JSON"))?;
     } else {
@@ -411,7 +438,7 @@ pub fn judge(options: &JudgeArguments) -> Result<Exit, Stop> {
         }
         print(&text)?;
     }
-    exports::annotate(&gate, options.annotate || std::env::var_os("GITHUB_ACTIONS").is_some())?;
+    exports::annotate(&gate, options.annotate || std::env::var_os("GITHUB_ACTIONS").is_some(), options.json)?;
     Ok(exit_of(gate.verdict))
 }
 

@@ -7,6 +7,7 @@ mod arguments;
 mod arms;
 mod bench;
 mod budgets;
+mod calibration;
 mod canary;
 mod comparison;
 mod detectable;

@@ -11,7 +11,7 @@
 use rtt_measure::{Decision, EProcess, EProcessConfig, GatePair, PairOrder, RegimeProbe, SignProcess, Verdict};
 
 /// Of so many pairs at least, more than half void is too noisy to go on.
-const PAIRS_JUDGED_FOR_NOISE: u32 = 20;
+const PAIRS_JUDGED_FOR_NOISE: usize = 20;
 
 /// One run of one arm, as far as the verdict hangs on it.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,6 +81,8 @@ pub struct Track {
     ratio: EProcess,
     unsettled: SignProcess,
     pairs: Vec<GatePair>,
+    /// Pairs of earlier gates: noise is judged gate by gate, since another night may be quieter.
+    earlier: usize,
     defects: [Vec<String>; 2],
 }
 
@@ -99,8 +101,14 @@ impl Track {
             ratio: EProcess::new(config),
             unsettled: SignProcess::default(),
             pairs: Vec::new(),
+            earlier: 0,
             defects: [Vec::new(), Vec::new()],
         }
+    }
+
+    /// The first `pairs` are of earlier gates.
+    pub fn turn(self, pairs: usize) -> Track {
+        Track { earlier: pairs.min(self.pairs.len()), ..self }
     }
 
     /// Begins a pair and tells its order; `None` once the ratio is decided.
@@ -179,7 +187,8 @@ impl Track {
             }
             Decision::Undecided => {}
         }
-        let (pairs, void) = (self.ratio.pairs(), self.ratio.void_pairs());
+        let recent = &self.pairs[self.earlier..];
+        let (pairs, void) = (recent.len(), recent.iter().filter(|pair| pair.log_ratio.is_none()).count());
         if pairs >= PAIRS_JUDGED_FOR_NOISE && void > pairs / 2 {
             return Standing::Stuck(format!("{void} of {pairs} pairs are void: this host is too noisy for it"));
         }

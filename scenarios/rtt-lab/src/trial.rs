@@ -124,8 +124,9 @@ impl Broken {
 
 impl From<rtt_runtime::ClientError> for Broken {
     fn from(error: rtt_runtime::ClientError) -> Broken {
-        let unread = matches!(error, rtt_runtime::ClientError::Unread { .. });
-        let broken = if unread { Broken::Lab } else { Broken::Endpoint };
+        // A knob that cannot be sent and a ring that this process cannot map are no defects of the endpoint.
+        let ours = matches!(error, rtt_runtime::ClientError::Unread { .. } | rtt_runtime::ClientError::Attach(_));
+        let broken = if ours { Broken::Lab } else { Broken::Endpoint };
         broken(rtt_seal::in_full(&error))
     }
 }

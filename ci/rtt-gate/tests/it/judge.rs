@@ -97,6 +97,31 @@ fn gate_4_the_wealth_is_what_the_logs_tell() {
     assert_eq!(gate.comparisons().len(), 2);
 }
 
+/// GATE-3: a FAIL cannot be asked away by asking for another scenario.
+#[test]
+fn a_failed_scenario_is_not_forgotten() {
+    let gate = Gate::new();
+    let slower = ["--candidate-argument", "--slower=0.2"];
+    let (code, _) = gate.judge(&[&slower[..], &["--scenario", "burst"]].concat());
+    assert_eq!(code, 11);
+    let (code, document) = gate.judge(&[&slower[..], &["--scenario", "steady", "--max-pairs", "2"]].concat());
+    assert_eq!((code, document["verdict"].as_str()), (11, Some("fail")), "{document}");
+    assert!(document["sentence"].as_str().is_some_and(|sentence| sentence.contains("burst")), "{document}");
+    assert_eq!(document["pairs_now"].as_u64(), Some(0), "what failed is decided");
+}
+
+/// A night that was too noisy ends undecided, and the next one goes on.
+#[test]
+fn noise_is_judged_night_by_night() {
+    let gate = Gate::new();
+    let arguments = ["--scenario", "steady", "--candidate-argument", "--void"];
+    for night in 1..=2_u64 {
+        let (code, document) = gate.judge(&arguments);
+        assert_eq!((code, document["pairs_now"].as_u64()), (12, Some(20)), "night {night}: {document}");
+        assert!(document["sentence"].as_str().is_some_and(|sentence| sentence.contains("20 of 20 pairs are void")));
+    }
+}
+
 /// A log that was cut in the middle of a line goes on from its whole lines; one that was changed is refused.
 #[test]
 fn a_cut_log_goes_on_and_a_changed_one_is_refused() {
