@@ -10,7 +10,7 @@ use crate::track::{Seen, Standing, Track};
 use rtt_measure::Arm;
 use rtt_measure::{
     EProcessConfig, GateLatency, GateLog, GatePair, GateScenario, GateVerdict, Interval, PairOrder, PairRegimes,
-    Quantiles, Regime, RegimeEffect, RegimeProbe, TrialRecord, Verdict, geometric_mean_interval, mean_interval,
+    Quantiles, RegimeEffect, TrialRecord, Verdict, geometric_mean_interval, mean_interval,
 };
 use rtt_scenario::{Objective, Scenario};
 use std::collections::BTreeMap;
@@ -104,23 +104,16 @@ fn latency(trials: &[&TrialRecord]) -> Option<GateLatency> {
     })
 }
 
-/// The regime that both runs of a pair met, or how they differ.
-fn regime_of(probes: [Option<RegimeProbe>; 2], regimes: &PairRegimes) -> Option<String> {
-    let [base, candidate] = [regimes.of(&probes[0]?), regimes.of(&probes[1]?)];
-    Some(match (base, candidate) {
-        (Regime::Mixed, _) | (_, Regime::Mixed) => Regime::Mixed.to_string(),
-        (base, candidate) if base == candidate => base.to_string(),
-        (base, candidate) => format!("base in {base}, candidate in {candidate}"),
-    })
-}
-
 /// Names the regime of each pair, and tells the ratio in each.
 fn by_regime(pairs: &mut [GatePair], trials: &[PairOf<'_>]) -> Vec<RegimeEffect> {
     let probes = trials.iter().flat_map(|(_, trials)| trials).flatten().filter_map(|trial| trial.regime);
     let regimes = PairRegimes::find(probes);
     let mut found: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for (pair, (_, trials)) in pairs.iter_mut().zip(trials) {
-        pair.regime = regime_of(trials.map(|trial| trial.and_then(|trial| trial.regime)), &regimes);
+        let probes = trials.map(|trial| trial.and_then(|trial| trial.regime));
+        if let [Some(base), Some(candidate)] = probes {
+            pair.regime = Some(regimes.of_both(["base", "candidate"], [base, candidate]));
+        }
         if let (Some(regime), Some(log_ratio)) = (&pair.regime, pair.log_ratio) {
             found.entry(regime.clone()).or_default().push(log_ratio);
         }

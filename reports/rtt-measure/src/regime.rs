@@ -104,6 +104,17 @@ impl PairRegimes {
         }
     }
 
+    /// The regime that two runs met, or how they differ, under the names that they go by.
+    pub fn of_both(&self, names: [&str; 2], probes: [RegimeProbe; 2]) -> String {
+        let [one, other] = probes.map(|probe| self.of(&probe));
+        match (one, other) {
+            (Regime::Mixed, _) | (_, Regime::Mixed) => Regime::Mixed.to_string(),
+            (one, other) if one == other => one.to_string(),
+            // The host or where they ran moved them apart: told as what it is.
+            (one, other) => format!("{} in {one}, {} in {other}", names[0], names[1]),
+        }
+    }
+
     /// Every pair of CPUs with its regimes.
     pub fn iter(&self) -> impl Iterator<Item = ([u32; 2], &Regimes)> {
         self.0.iter().map(|(cpus, regimes)| (*cpus, regimes))

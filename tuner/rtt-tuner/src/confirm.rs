@@ -176,14 +176,8 @@ fn probes(session: &Session<'_>, pairs: &[Pair]) -> Vec<RegimeProbe> {
 fn compared(pair: &Pair, condition: usize, regimes: &PairRegimes) -> Option<(String, f64)> {
     let [ours, theirs] = &pair.arms;
     let log_ratio = (theirs.p99(condition)? / ours.p99(condition)?).ln();
-    let [our_regime, their_regime] = [ours.probe(condition)?, theirs.probe(condition)?].map(|probe| regimes.of(&probe));
-    let name = match (our_regime, their_regime) {
-        (Regime::Mixed, _) | (_, Regime::Mixed) => Regime::Mixed.to_string(),
-        (ours, theirs) if ours == theirs => ours.to_string(),
-        // The host or the pin class moved the arms apart: an effect of both, told as what it is.
-        (ours, theirs) => format!("tuned in {ours}, incumbent in {theirs}"),
-    };
-    Some((name, log_ratio))
+    let probes = [ours.probe(condition)?, theirs.probe(condition)?];
+    Some((regimes.of_both(["tuned", "incumbent"], probes), log_ratio))
 }
 
 /// Names the regime of each pair, and tells the effect in each regime, run by run.
