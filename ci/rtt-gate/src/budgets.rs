@@ -1,7 +1,8 @@
 //! What a scenario promises against what the candidate came to.
 //!
-//! A latency budget is a multiple of the limit that the same log measured, or absolute where the objective names this
-//! machine. A budget is broken when the whole 95 % interval over runs lies beyond it.
+//! A latency budget is a multiple of the limit, or absolute where the objective names this machine. The limit is what the
+//! probes around the run itself came to, since a pair of CPUs changes its regime from run to run; where there are none,
+//! what the log measured at its start. A budget is broken when the whole 95 % interval over runs lies beyond it.
 
 use crate::comparison::Log;
 use crate::document::lost_ppm;
@@ -67,6 +68,16 @@ pub fn budgets(objective: &Objective, scenario: &str, logs: &[Log]) -> Vec<GateB
     found
 }
 
+/// One cache line there and back around the run, in nanoseconds.
+fn limit_ns(log: &Log, trial: &TrialRecord) -> Option<f64> {
+    match trial.regime {
+        Some(probe) if probe.before_ns > 0 && probe.after_ns > 0 => {
+            Some((probe.before_ns as f64 * probe.after_ns as f64).sqrt())
+        }
+        _ => log.run.limits.line_round_trip_ns_p50.map(|limit| limit as f64),
+    }
+}
+
 fn latencies(objective: &Objective, settled: &[(&Log, &TrialRecord)], logs: &[Log]) -> Vec<GateBudget> {
     let machine = logs.last().map(|log| log.run.fingerprint.machine.id().to_string()).unwrap_or_default();
     if let Some(absolute) = objective.machine(&machine) {
@@ -81,8 +92,7 @@ fn latencies(objective: &Objective, settled: &[(&Log, &TrialRecord)], logs: &[Lo
     }
     let rows = objective.latencies().into_iter().filter_map(|(name, permille)| {
         let multiple = |(log, trial): &(&Log, &TrialRecord)| {
-            let limit = log.run.limits.line_round_trip_ns_p50? as f64;
-            Some(quantile(trial.quantiles.as_ref()?, name) as f64 / limit)
+            Some(quantile(trial.quantiles.as_ref()?, name) as f64 / limit_ns(log, trial)?)
         };
         let values: Vec<f64> = settled.iter().filter_map(multiple).collect();
         at_most(name, "x the limit", geometric_mean_interval(&values, 1), f64::from(permille) / 1000.0)
