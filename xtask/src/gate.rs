@@ -334,6 +334,16 @@ mod tests {
     }
 
     #[test]
+    fn two_gates_never_run_in_one_checkout() {
+        let root = tempfile::tempdir().unwrap();
+        let workspace = Workspace { root: root.path().to_path_buf() };
+        let first = turn(&workspace).unwrap();
+        assert_eq!(turn(&workspace).unwrap_err().exit, Exit::Held);
+        drop(first);
+        assert!(turn(&workspace).is_ok());
+    }
+
+    #[test]
     fn every_option_stands_in_the_help() {
         for option in OPTIONS {
             assert!(HELP.contains(&format!("  {option}")) || HELP.contains(&format!(", {option}")), "{option}");
