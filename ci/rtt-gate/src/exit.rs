@@ -85,7 +85,9 @@ impl From<ProblemError> for Stop {
             (_, Some(3)) => silent(Exit::Configuration),
             (_, Some(13)) => silent(Exit::Unfit),
             (_, Some(15)) => silent(Exit::Busy),
-            (ProblemError::Interrupted, _) => Stop::new(Exit::Interrupted, in_full(&error)),
+            (ProblemError::Interrupted, _) => {
+                Stop::new(Exit::Interrupted, "interrupted; what was run is kept: the same command goes on with it")
+            }
             (ProblemError::Spawn { .. }, _) => Stop::usage(in_full(&error)),
             _ => Stop::unexpected(&error),
         }

@@ -286,9 +286,9 @@ fn build_refuses_an_impossible_objective_and_writes_nothing() {
             "slo.objectives.0.latency_p99: field not allowed; did you mean `latency_permille_of_limit_p99`?",
         ),
         (
-            "latency_permille_of_limit_p95:  20_000",
+            "latency_permille_of_limit_p95:  50_000",
             "latency_permille_of_limit_p95:  4_000",
-            "slo.objectives.0.latency_permille_of_limit_p95: invalid value 4000 (out of bound >=5000)",
+            "slo.objectives.0.latency_permille_of_limit_p95: invalid value 4000 (out of bound >=15000)",
         ),
         ("#Close, ", "#Close, machines: [], ", "slo.objectives.0.machines: "),
     ] {
