@@ -57,7 +57,11 @@ fn step(shop: &Workshop<'_>, good: &Revision, tried: &Revision) -> Result<(Step,
         good.name.clone(),
         "--ignore-budgets".into(),
     ];
-    let code = run(&mut shop.judge(&candidate, &tried.name, &rest))?;
+    let mut judge = shop.judge(&candidate, &tried.name, &rest);
+    if shop.json {
+        judge.stdout(std::io::stderr()); // What the search found is the only thing on stdout.
+    }
+    let code = run(&mut judge)?;
     let said = match code {
         code if code == Exit::Success.code() => Step::Good,
         code if code == Exit::Regression.code() => Step::Bad,
@@ -104,27 +108,42 @@ pub fn bisect(shop: &Workshop<'_>, good: &Revision, bad: &Revision) -> Result<u8
     let (said, code) = step(shop, good, bad)?;
     if said != Step::Bad {
         let why = if said == Step::Good { "is not slower" } else { "cannot be told from it here" };
-        println!("bisect: {} {why} than {}: there is nothing to find", bad.name, good.name);
+        let words = format!("bisect: {} {why} than {}: there is nothing to find", bad.name, good.name);
+        tell(shop, &words, [good, bad], None);
         return Ok(code);
     }
     let found = search(all.len(), |index| Ok(step(shop, good, &all[index])?.0))?;
-    let subject =
-        |commit: &str| revision::git(shop.workspace, &["log", "-1", "--format=%s", commit]).unwrap_or_default();
     Ok(match found {
         Found::First(index) => {
             let commit = &all[index].commit;
-            println!("bisect: the first revision that is slower than {} is {commit}: {}", good.name, subject(commit));
+            let subject = revision::git(shop.workspace, &["log", "-1", "--format=%s", commit]).unwrap_or_default();
+            let words = format!("bisect: the first revision that is slower than {} is {commit}: {subject}", good.name);
+            tell(shop, &words, [&all[index - 1], &all[index]], Some(commit));
             Exit::Success.code()
         }
         Found::Between(first, last) => {
-            println!(
+            let words = format!(
                 "bisect: it cannot be told here which: the first slower revision comes after {} and is {} or before it; \
                  next: give it more pairs (--max-pairs) or a quieter host",
                 all[first].name, all[last].name
             );
+            tell(shop, &words, [&all[first], &all[last]], None);
             Exit::Undecided.code()
         }
     })
+}
+
+/// Prints what was found. As JSON: `sentence`, `after` (the last revision that is known to be no slower), `until` (the
+/// first that is known to be slower, or the bad end where it was not confirmed) and `first_bad`, null where it is not known.
+fn tell(shop: &Workshop<'_>, words: &str, [after, until]: [&Revision; 2], first_bad: Option<&str>) {
+    if !shop.json {
+        println!("{words}");
+        return;
+    }
+    let found = serde_json::json!({
+        "version": 1, "sentence": words, "after": after.commit, "until": until.commit, "first_bad": first_bad,
+    });
+    println!("{found}");
 }
 
 #[cfg(test)]

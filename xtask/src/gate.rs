@@ -41,7 +41,7 @@ How much:
   --cpus LIST          use these CPUs only, such as 2-7
   --seed N             the same coins and arrivals again
 What comes out:
-  --json               one JSON object: the verdict's document, with its version
+  --json               one JSON object: the verdict's document, with its version; a search prints one of its own
   --annotate           the worst ten findings as annotations of hosted CI (by itself under GITHUB_ACTIONS)
   written: .rtt/gate/<comparison>/ verdict.json, summary.md, junit.xml, bencher.json, smaller.json, and a page,
   reports/out/gate-<comparison>.html
@@ -104,6 +104,8 @@ pub struct Workshop<'a> {
     pub topology: Topology,
     /// Options that every judgement gets.
     pub options: Vec<String>,
+    /// Whether stdout is for JSON: one object a line, the gate's and then that of a search.
+    pub json: bool,
     /// The commit that the checkout was when it was built; absent where it had changes.
     pub judged: Option<String>,
 }
@@ -166,6 +168,7 @@ pub fn gate(workspace: &Workspace, mut arguments: Arguments) -> Result<u8, Stop>
     };
     let mark_green = take_flag(&mut words, "--mark-green");
     let bisects = take_flag(&mut words, "--bisect");
+    let json = take_flag(&mut words, "--json");
     let against = take_value(&mut words, "--against")?;
     let is_canary = words.iter().any(|word| word == "--canary" || word.starts_with("--canary="));
     if ends.is_none() && !is_canary && against.is_none() {
@@ -182,13 +185,13 @@ pub fn gate(workspace: &Workspace, mut arguments: Arguments) -> Result<u8, Stop>
     let programs = build::stages(workspace, topology)?;
     let unchanged = !revision::is_changed(workspace);
     let judged = revision::git(workspace, &["rev-parse", "HEAD"]).filter(|_| unchanged);
-    let shop = Workshop { workspace, programs, topology, options: words, judged };
+    let shop = Workshop { workspace, programs, topology, options: words, json, judged };
     if let Some([good, bad]) = ends {
         return bisect::bisect(&shop, &good, &bad);
     }
     let candidate = revision::candidate(workspace, topology)?;
     let name = revision::candidate_name(workspace);
-    let rest = match &against {
+    let mut rest = match &against {
         None => Vec::new(),
         Some(Against::Run(folder)) => vec!["--against-run".into(), folder.display().to_string()],
         Some(Against::Profile(path)) => {
@@ -200,6 +203,7 @@ pub fn gate(workspace: &Workspace, mut arguments: Arguments) -> Result<u8, Stop>
             vec!["--base".into(), base.display().to_string(), "--base-name".into(), revision.name.clone()]
         }
     };
+    rest.extend(json.then(|| "--json".to_owned()));
     let code = run(&mut shop.judge(&candidate, &name, &rest))?;
     after(&shop, code, against.as_ref(), mark_green, bisects)
 }

@@ -3,8 +3,9 @@
 //! Both executables are copied into `.rtt/gate/endpoints/<digest>/rtt-endpoint` and run from there, so that their paths
 //! have one length, a build that is cleaned away can be run again, and a run that was judged can be the next base.
 
-use crate::exit::{Exit, Stop};
-use rtt_measure::{EndpointRef, Fit, Gate, Hello, Outcome, Record, RunRecord, knobs_of, read_log, write_whole};
+use rtt_measure::{
+    EndpointRef, Exit, Fit, Gate, Hello, Outcome, Record, RunRecord, Stop, knobs_of, read_log, write_whole,
+};
 use rtt_profile::{Acceptance, Fingerprint, Knobs, Policy, Profile};
 use rtt_seal::{Digest, Sealed, TrustedKeys, in_full};
 use std::fs;

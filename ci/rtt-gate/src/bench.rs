@@ -12,11 +12,10 @@ mod rules;
 mod served;
 
 use crate::arguments::BenchArguments;
-use crate::exit::{Exit, Stop};
 use crate::screen::{note, print};
 use nights::{Nights, RTT_GATE_1, Synthetic};
 use output::{Printed, Row, table};
-use rtt_measure::{Decision, interrupt};
+use rtt_measure::{Decision, Exit, Stop, interrupt};
 use rules::{BASELINE_AGE, Judged, RULES, Rule};
 use served::Served;
 use std::sync::atomic::{AtomicU64, Ordering};

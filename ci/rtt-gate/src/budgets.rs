@@ -1,13 +1,12 @@
 //! What a scenario promises against what the candidate came to.
 //!
-//! A latency budget is a multiple of the limit, or absolute where the objective names this machine. The limit is what the
-//! probes around the run itself came to, since a pair of CPUs changes its regime from run to run; where there are none,
-//! what the log measured at its start. A budget is broken when the whole 95 % interval over runs lies beyond it.
+//! What a latency is measured by is the rule of `rtt_scenario::LatencyBudget`, which the history's trend follows too. A
+//! budget is broken when the whole 95 % interval over runs lies beyond it.
 
 use crate::comparison::Log;
 use crate::document::lost_ppm;
 use rtt_measure::{Arm, GateBudget, Interval, Quantiles, TrialRecord, Verdict, geometric_mean_interval, mean_interval};
-use rtt_scenario::Objective;
+use rtt_scenario::{Objective, limit_of_run_ns};
 
 /// A quantile by its name in the objectives.
 fn quantile(found: &Quantiles, name: &str) -> u64 {
@@ -68,34 +67,16 @@ pub fn budgets(objective: &Objective, scenario: &str, logs: &[Log]) -> Vec<GateB
     found
 }
 
-/// One cache line there and back around the run, in nanoseconds.
-fn limit_ns(log: &Log, trial: &TrialRecord) -> Option<f64> {
-    match trial.regime {
-        Some(probe) if probe.before_ns > 0 && probe.after_ns > 0 => {
-            Some((probe.before_ns as f64 * probe.after_ns as f64).sqrt())
-        }
-        _ => log.run.limits.line_round_trip_ns_p50.map(|limit| limit as f64),
-    }
-}
-
 fn latencies(objective: &Objective, settled: &[(&Log, &TrialRecord)], logs: &[Log]) -> Vec<GateBudget> {
     let machine = logs.last().map(|log| log.run.fingerprint.machine.id().to_string()).unwrap_or_default();
-    if let Some(absolute) = objective.machine(&machine) {
-        let rows = absolute.latencies().into_iter().filter_map(|(name, budget)| {
-            let values: Vec<f64> = settled
-                .iter()
-                .filter_map(|(_, trial)| trial.quantiles.as_ref().map(|found| quantile(found, name) as f64))
-                .collect();
-            at_most(name, "ns", geometric_mean_interval(&values, 1), budget as f64)
-        });
-        return rows.collect();
-    }
-    let rows = objective.latencies().into_iter().filter_map(|(name, permille)| {
-        let multiple = |(log, trial): &(&Log, &TrialRecord)| {
-            Some(quantile(trial.quantiles.as_ref()?, name) as f64 / limit_ns(log, trial)?)
+    let rows = objective.latency_budgets(&machine).into_iter().filter_map(|(name, budget)| {
+        let found = |(log, trial): &(&Log, &TrialRecord)| {
+            let around_ns = trial.regime.map(|probe| [probe.before_ns, probe.after_ns]);
+            let limit_ns = limit_of_run_ns(around_ns, log.run.limits.line_round_trip_ns_p50);
+            budget.found(quantile(trial.quantiles.as_ref()?, name), limit_ns)
         };
-        let values: Vec<f64> = settled.iter().filter_map(multiple).collect();
-        at_most(name, "x the limit", geometric_mean_interval(&values, 1), f64::from(permille) / 1000.0)
+        let values: Vec<f64> = settled.iter().filter_map(found).collect();
+        at_most(name, budget.unit(), geometric_mean_interval(&values, 1), budget.at_most())
     });
     rows.collect()
 }

@@ -5,11 +5,10 @@
 //! canaries that were interrupted go on with it.
 
 use crate::arguments::JudgeArguments;
-use crate::exit::{Exit, Stop};
 use crate::judge::{Arms, Docket, meet, now_unix_s};
 use crate::output::{Calibrated, CalibrationKey, CanaryKey};
 use crate::screen::note;
-use rtt_measure::{Answer, Arm, Interval, MeasureRequest, Point, Problem, Verdict, point_of, write_whole};
+use rtt_measure::{Answer, Arm, Exit, Interval, MeasureRequest, Point, Problem, Stop, Verdict, point_of, write_whole};
 use rtt_seal::Digest;
 use rtt_units::SplitMix64;
 use std::fs;

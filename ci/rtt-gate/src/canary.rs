@@ -7,11 +7,10 @@ use crate::arguments::JudgeArguments;
 use crate::arms::Side;
 use crate::calibration::calibrated;
 use crate::detectable::shares;
-use crate::exit::{Exit, Stop};
 use crate::judge::{Arms, Docket, arms, docket, measure, open};
 use crate::output::Calibrated;
 use crate::screen::{note, print};
-use rtt_measure::{EProcessConfig, Gate, GateVerdict};
+use rtt_measure::{EProcessConfig, Exit, Gate, GateVerdict, Stop};
 use rtt_units::SplitMix64;
 use std::fs;
 

@@ -6,9 +6,8 @@
 //!
 //! GATE-3  Wealth is never begun anew for the same question, and never shared by different ones.
 
-use crate::exit::{Exit, Stop};
 use crate::output::{Begun, Question};
-use rtt_measure::{Record, RunRecord, TrialRecord, read_log, write_whole};
+use rtt_measure::{Exit, Record, RunRecord, Stop, TrialRecord, read_log, write_whole};
 use rtt_seal::{Digest, in_full};
 use std::fs;
 use std::io;

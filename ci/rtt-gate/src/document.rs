@@ -7,9 +7,8 @@ use crate::budgets::budgets;
 use crate::comparison::Log;
 use crate::detectable::detectable;
 use crate::track::{Seen, Standing, Track};
-use rtt_measure::Arm;
 use rtt_measure::{
-    EProcessConfig, GateLatency, GateLog, GatePair, GateScenario, GateVerdict, Interval, PairOrder, PairRegimes,
+    Arm, EProcessConfig, GateLatency, GateLog, GatePair, GateScenario, GateVerdict, Interval, PairOrder, PairRegimes,
     Quantiles, RegimeEffect, TrialRecord, Verdict, geometric_mean_interval, mean_interval,
 };
 use rtt_scenario::{Objective, Scenario};
@@ -155,6 +154,7 @@ pub fn scenario(subject: &Subject, track: &Track, logs: &[Log], pairs_max: u32) 
     GateScenario {
         scenario: name.clone(),
         digest: subject.scenario.digest(),
+        gating: subject.objective.gating,
         tolerance: subject.tolerance(),
         verdict,
         why,

@@ -1,10 +1,9 @@
 //! The verdict for other programs: Markdown, JUnit XML, annotations, and the JSON of two benchmark trackers.
 
 use crate::comparison::Comparison;
-use crate::exit::Stop;
 use crate::screen::{note, print};
 use crate::words::{broken, difference, p99, word};
-use rtt_measure::{Gate, GateBudget, GateScenario, GateVerdict, Interval};
+use rtt_measure::{Gate, GateBudget, GateScenario, GateVerdict, Interval, Stop};
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 

@@ -6,14 +6,13 @@ use crate::arguments::JudgeArguments;
 use crate::arms::{self, KnobSource, Side};
 use crate::comparison::{Comparison, Log};
 use crate::document::{self, Subject, replayed};
-use crate::exit::{Exit, Stop};
 use crate::exports;
 use crate::output::{ArmKey, Begun, CanaryKey, Question};
 use crate::pairs::{Pairs, Plan};
 use crate::screen::{note, print};
 use crate::track::{Rules, Standing, Track};
 use crate::words;
-use rtt_measure::{Gate, GateArm, GateVerdict, Hello, Problem, append_to_history, knobs_of, point_of};
+use rtt_measure::{Exit, Gate, GateArm, GateVerdict, Hello, Problem, Stop, append_to_history, knobs_of, point_of};
 use rtt_profile::{Fingerprint, Knobs};
 use rtt_scenario::{Pack, Slo, load_slo};
 use rtt_seal::{Digest, in_full};
@@ -195,6 +194,7 @@ pub struct Case {
     pub notes: Vec<String>,
     /// Whether the arms are the same and nothing is asked.
     pub idle: bool,
+    here: Fingerprint,
     fresh: bool,
 }
 
@@ -245,7 +245,8 @@ pub fn open(options: &JudgeArguments, docket: &Docket, arms: &Arms, canary: Opti
     let both = [told(0, base), told(1, candidate)];
     arms::refuse_unread(&hello, "base", &both[0].knobs)?;
     arms::refuse_unread(&hello, "candidate", &both[1].knobs)?;
-    Ok(Case { met, fresh: logs.is_empty(), idle: question.is_idle(), comparison, logs, arms: both, notes })
+    let (here, fresh, idle) = (here.clone(), logs.is_empty(), question.is_idle());
+    Ok(Case { met, here, fresh, idle, comparison, logs, arms: both, notes })
 }
 
 /// The untuned knobs: those that the first log was run with, since what a host measures as its default moves.
@@ -270,20 +271,22 @@ pub fn gate(case: &Case, docket: &Docket, tracks: &[Track], pairs_now: u32, cana
     let decided = scenarios.iter().map(|scenario| scenario.verdict).max().unwrap_or(GateVerdict::Undecided);
     let broken = docket.budgets && scenarios.iter().any(|s| s.budgets.iter().any(|budget| budget.broken));
     let verdict = if broken { decided.max(GateVerdict::Breach) } else { decided };
-    let here = logs.last().map(|log| &log.run.fingerprint);
+    let here = logs.last().map_or(&case.here, |log| &log.run.fingerprint);
     Gate {
         version: VERSION,
         comparison: case.comparison.name.clone(),
         decided_unix_s: now_unix_s(),
-        machine: here.map(|here| here.machine.id().to_string()).unwrap_or_default(),
-        kernel: here.map(|here| here.conditions.kernel.clone()).unwrap_or_default(),
+        machine: here.machine.id().to_string(),
+        kernel: here.conditions.kernel.clone(),
         base: case.arms[0].clone(),
         candidate: case.arms[1].clone(),
         alpha: docket.rules.alpha,
         processes: docket.rules.processes,
         canary,
+        alike: case.idle,
         fresh: case.fresh,
         pairs_now,
+        pairs_max: docket.plan.pairs_max,
         sentence: words::sentence(verdict, &scenarios),
         verdict,
         notes: case.notes.clone(),
@@ -348,12 +351,18 @@ pub fn measure(case: &mut Case, options: &JudgeArguments, docket: &mut Docket, c
     };
     assert_eq!(wealth(&again), wealth(&tracks), "GATE-4: the logs tell another wealth than was seen");
     let gate = gate(case, docket, &again, pairs_now, canary);
-    exports::write(&case.comparison, &gate)?;
-    draw(options, &case.comparison)?;
+    publish(options, &case.comparison, &gate)?;
+    Ok(gate)
+}
+
+/// Keeps the verdict in every form: beside the logs, as a page, in the history.
+fn publish(options: &JudgeArguments, comparison: &Comparison, gate: &Gate) -> Result<(), Stop> {
+    exports::write(comparison, gate)?;
+    draw(options, comparison)?;
     if let Some(Err(reason)) = options.history.as_ref().map(|program| append_to_history(program, &options.root)) {
         note(&format!("rtt-gate: {reason}"));
     }
-    Ok(gate)
+    Ok(())
 }
 
 /// Has the page drawn; a failure is told and costs nothing but the page.
@@ -376,17 +385,28 @@ fn page(root: &Path, name: &str) -> PathBuf {
     root.join("reports/out").join(format!("gate-{name}.html"))
 }
 
-/// Says that the arms are one and the same, so that there is nothing to measure.
-fn alike(options: &JudgeArguments, case: &Case) -> Result<Exit, Stop> {
+/// The verdict on arms that are one and the same, so that there is nothing to measure.
+fn alike(options: &JudgeArguments, case: &Case, docket: &Docket) -> Result<Gate, Stop> {
     let executable = case.arms[1].executable.to_string();
-    let sentence =
-        format!("PASS: both arms are one program ({}) under the same knobs: 0 pairs were run", &executable[..12]);
-    let alike = serde_json::json!({
-        "version": VERSION, "verdict": "pass", "sentence": sentence, "pairs_now": 0, "alike": true, "scenarios": [],
-        "base": case.arms[0], "candidate": case.arms[1],
-    });
-    print(&if options.json { alike.to_string() } else { sentence })?;
-    Ok(Exit::Ok)
+    let why = format!("both arms are one program ({}) under the same knobs", &executable[..12]);
+    let tracks: Vec<Track> = docket.subjects.iter().map(|subject| track_of(subject, docket, &[])).collect();
+    let mut gate = gate(case, docket, &tracks, 0, false);
+    for scenario in &mut gate.scenarios {
+        (scenario.verdict, scenario.why) = (GateVerdict::Pass, why.clone());
+    }
+    (gate.verdict, gate.sentence) = (GateVerdict::Pass, format!("PASS: {why}: 0 pairs were run"));
+    publish(options, &case.comparison, &gate)?;
+    Ok(gate)
+}
+
+/// Tells what is going to be run.
+fn announce(case: &Case, docket: &Docket) {
+    let wealth = match case.logs.len() {
+        0 => "fresh wealth".to_owned(),
+        earlier => format!("goes on from {earlier} earlier logs"),
+    };
+    note(&format!("comparison {}: {wealth}, seed {}", case.comparison.name, docket.rules.seed));
+    docket.plan.lines(&docket.subjects).iter().for_each(|line| note(line));
 }
 
 /// Judges and prints.
@@ -408,22 +428,12 @@ pub fn judge(options: &JudgeArguments) -> Result<Exit, Stop> {
         return Ok(Exit::Undecided);
     };
     let mut case = open(options, &docket, &arms, None)?;
-    if case.idle {
-        let _ = fs::remove_dir(&case.comparison.folder); // Made for a question that needs none; kept where it is not empty.
-        return alike(options, &case);
-    }
-    if case.logs.is_empty() {
-        note(&format!("comparison {}: fresh wealth, seed {}", case.comparison.name, docket.rules.seed));
+    let gate = if case.idle {
+        alike(options, &case, &docket)?
     } else {
-        note(&format!(
-            "comparison {}: goes on from {} earlier logs, seed {}",
-            case.comparison.name,
-            case.logs.len(),
-            docket.rules.seed
-        ));
-    }
-    docket.plan.lines(&docket.subjects).iter().for_each(|line| note(line));
-    let gate = measure(&mut case, options, &mut docket, false)?;
+        announce(&case, &docket);
+        measure(&mut case, options, &mut docket, false)?
+    };
     if options.json {
         print(&serde_json::to_string(&gate).expect("a gate is JSON"))?;
     } else {

@@ -12,7 +12,6 @@ mod canary;
 mod comparison;
 mod detectable;
 mod document;
-mod exit;
 mod exports;
 mod judge;
 mod output;
@@ -23,20 +22,22 @@ mod words;
 
 use arguments::{Arguments, Subject};
 use clap::Parser;
-use rtt_measure::interrupt;
+use rtt_measure::{Exit, Stop, interrupt};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let ended =
-        interrupt::watch().map_err(|error| exit::Stop::unexpected(&error)).and_then(|()| match arguments.command {
-            Subject::Judge(options) if options.canary.is_some() => canary::canary(&options),
-            Subject::Judge(options) => judge::judge(&options),
-            Subject::Bench(options) => bench::bench(&options),
-        });
+    let ended = interrupt::watch().map_err(|error| Stop::unexpected(&error)).and_then(|()| match arguments.command {
+        Subject::Judge(options) if options.canary.is_some() => canary::canary(&options),
+        Subject::Judge(options) => judge::judge(&options),
+        Subject::Bench(options) => bench::bench(&options),
+    });
     match ended {
         Ok(exit) => ExitCode::from(exit.code()),
         Err(stop) => {
+            if stop.exit == Exit::Interrupted {
+                screen::note("rtt-gate: what was run is kept: the same command goes on with it");
+            }
             if !stop.message.is_empty() {
                 screen::note(&format!("rtt-gate: {}", stop.message));
             }

@@ -4,10 +4,10 @@
 //! same arrivals; the coin alone says which comes first.
 
 use crate::document::Subject;
-use crate::exit::Stop;
 use crate::screen::note;
 use crate::track::{Seen, Standing, Track};
-use rtt_measure::{Answer, Arm, MeasureRequest, PairOrder, Point, Problem, Verdict};
+use rtt_measure::{Answer, Arm, Exit, MeasureRequest, PairOrder, Point, Problem, ProblemError, Stop, Verdict};
+use rtt_seal::in_full;
 use rtt_units::SplitMix64;
 use std::time::{Duration, Instant};
 
@@ -147,7 +147,12 @@ impl Pairs<'_> {
             pair: Some(number),
             slot: Some(slot),
         };
-        Ok(seen(id, &self.problem.measure(&request)?))
+        match self.problem.measure(&request) {
+            Ok(answer) => Ok(seen(id, &answer)),
+            // What is asked here is well formed: it is the host or an endpoint that cannot be measured.
+            Err(error @ ProblemError::Refused { .. }) => Err(Stop::new(Exit::Unfit, in_full(&error))),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

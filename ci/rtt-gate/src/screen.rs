@@ -1,6 +1,6 @@
 //! What is said, and to whom: results on stdout, everything else on stderr.
 
-use crate::exit::{Exit, Stop};
+use rtt_measure::{Exit, Stop};
 use std::io::{ErrorKind, Write, stderr, stdout};
 
 /// One line for people, on stderr.

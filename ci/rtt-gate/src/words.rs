@@ -90,7 +90,8 @@ pub fn screen(gate: &Gate) -> String {
         let arguments = if arm.arguments.is_empty() { String::new() } else { format!(" {}", arm.arguments.join(" ")) };
         lines.push(format!("  {name:<10} {}: endpoint {}{arguments}, {profile}", arm.name, short(&arm.executable)));
     }
-    for scenario in &gate.scenarios {
+    // Of arms that are one program there is nothing to tell.
+    for scenario in gate.scenarios.iter().filter(|_| !gate.alike) {
         let pairs = scenario.pairs.len();
         let void = scenario.pairs.iter().filter(|pair| pair.log_ratio.is_none()).count();
         lines.push(format!("  {:<10} {}: {}", scenario.scenario, word(scenario.verdict), scenario.why));
@@ -120,13 +121,20 @@ pub fn screen(gate: &Gate) -> String {
             lines.extend(defects.iter().take(3).map(|defect| format!("    DEFECT     {name}: {defect}")));
         }
     }
+    if !gate.alike {
+        lines.push(rate(gate));
+    }
+    lines.extend(gate.notes.iter().map(|note| format!("  note       {note}")));
+    lines.join("\n")
+}
+
+/// The rate of false alarms, and what it is of.
+fn rate(gate: &Gate) -> String {
     let wealth = if gate.fresh { "fresh wealth" } else { "wealth continued from earlier gates of these arms" };
     let seed = gate.logs.last().map_or_else(String::new, |log| format!(", coins of seed {}", log.seed));
-    lines.push(format!(
+    format!(
         "  rate       FAIL has at most {} % for alike arms; {wealth}, {} pairs run now{seed}",
         100.0 * gate.alpha,
         gate.pairs_now
-    ));
-    lines.extend(gate.notes.iter().map(|note| format!("  note       {note}")));
-    lines.join("\n")
+    )
 }

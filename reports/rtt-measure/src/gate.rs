@@ -106,6 +106,9 @@ pub struct GateScenario {
     pub scenario: String,
     /// BLAKE3 of its canonical JSON.
     pub digest: Digest,
+    /// Whether it is one of those that share the rate of FAIL and that a gate runs unasked.
+    #[serde(default)]
+    pub gating: bool,
     /// How much slower matters, a ratio above 0.
     pub tolerance: f64,
     /// Pass, fail or undecided.
@@ -173,10 +176,16 @@ pub struct Gate {
     pub processes: u32,
     /// Whether both arms were known to be alike, and the gate itself was on trial.
     pub canary: bool,
+    /// Whether both arms are one program under the same knobs, so that there was nothing to measure.
+    #[serde(default)]
+    pub alike: bool,
     /// Whether no earlier gate of these arms was there to be continued.
     pub fresh: bool,
     /// Pairs run now, beside those that were there.
     pub pairs_now: u32,
+    /// Most pairs of each scenario that were asked for now.
+    #[serde(default)]
+    pub pairs_max: u32,
     /// The verdict over all scenarios.
     pub verdict: GateVerdict,
     /// The verdict in one sentence.

@@ -4,6 +4,7 @@
 
 mod append;
 mod eprocess;
+mod exit;
 mod fit;
 mod gate;
 mod histogram;
@@ -20,6 +21,7 @@ mod whole;
 
 pub use append::append_to_history;
 pub use eprocess::{Decision, EProcess, EProcessConfig, PairOrder, SignProcess};
+pub use exit::{Exit, Stop};
 pub use fit::{
     ArmRow, ArmsP99, Confirmation, Fit, FitPoint, Interval, KnobEffect, Origin, Outcome, PairRow, RegimeEffect,
 };

@@ -259,7 +259,6 @@ impl Lab {
         plan: Option<&FaultPlan>,
     ) -> Result<TrialRecord, Refused> {
         let began = Instant::now();
-        let seed = request.seed.unwrap_or(0);
         let endpoint = self.endpoint_of(arm)?;
         let rate = self.rate(scenario)?;
         let full = Nanos::from_millis(u64::from(scenario.workload.duration_ms));
@@ -268,56 +267,24 @@ impl Lab {
             scenario,
             rate,
             knobs,
-            seed,
+            seed: request.seed.unwrap_or(0),
             length: Nanos((full.0 as f64 * request.share) as u64),
             samples_min: (scenario.workload.samples_min as f64 * request.share) as u64,
             wake_cost: Nanos(self.run.limits.wake_ns_p50),
             faults: plan,
             folder: &self.folder,
         };
-        let outcome = trial::run(&mut self.facts, &trial);
+        let outcome = match trial::run(&mut self.facts, &trial) {
+            Ok(outcome) => outcome,
+            // Both sides of a comparison have one point each: there is no other to go on with.
+            Err(trial::NotTaken(reason)) if matches!(arm, Arm::Base | Arm::Candidate) => {
+                return Err(Refused::Request(format!("{}: {reason}; this is {}", endpoint.path.display(), tool())));
+            }
+            Err(trial::NotTaken(reason)) => trial::crashed(reason),
+        };
         let outcome = under_same_conditions(outcome, &self.run.fingerprint.conditions);
-        let wall_ns = outcome.report.as_ref().map_or(0, |report| report.wall_ns);
-        let per_wall =
-            |cpu_ns: u64| if wall_ns == 0 { 0 } else { (u128::from(cpu_ns) * 1000 / u128::from(wall_ns)) as u64 };
-        let report = outcome.report.as_ref();
-        Ok(TrialRecord {
-            id: id.into(),
-            arm,
-            pair: request.pair,
-            slot: request.slot,
-            scenario: Named { name: scenario.name.clone(), digest: scenario.digest() },
-            seed: seed.to_string(),
-            faults: request.faults,
-            share: request.share,
-            knobs: knobs.clone(),
-            readback: outcome.readback,
-            cpus: outcome.cpus,
-            page_bytes: outcome.page_bytes,
-            verdict: outcome.verdict,
-            reason: outcome.reason,
-            quantiles: outcome.quantiles,
-            with_lag_p99_ns: outcome.with_lag_p99_ns,
-            histogram: outcome.histogram,
-            slices_ns_p50: outcome.slices_ns_p50,
-            warm_up_slices: outcome.warm_up_slices,
-            offered_per_s: rate.map(|rate| rate.0),
-            achieved_per_s: outcome.achieved_per_s,
-            sent: outcome.sent,
-            handled: report.map_or(0, |report| report.handled),
-            blocked: outcome.blocked,
-            depth_bytes_max: report.and_then(|report| report.counts.get("depth_bytes_max").copied()).unwrap_or(0),
-            cpu_millicores: per_wall(report.map_or(0, |report| report.cpu_ns)),
-            memory_bytes: outcome.memory_bytes,
-            loop_counts: report.map_or_else(BTreeMap::new, |report| report.counts.clone()),
-            counters: report.map_or_else(Vec::new, trial::counters),
-            interference: outcome.interference,
-            regime: outcome.regime,
-            regime_absent: outcome.regime_absent,
-            strikes: outcome.strikes,
-            spent_ms: self.spent_ms,
-            elapsed_ms: began.elapsed().as_millis() as u64,
-        })
+        let spent = (self.spent_ms, began.elapsed().as_millis() as u64);
+        Ok(record(request, id, arm, &trial, outcome, spent))
     }
 
     /// Messages per second of an open loop; a share of capacity is measured when first needed, with the default knobs and
@@ -355,6 +322,58 @@ impl Lab {
         }
         let capacity = self.capacity[&scenario.name];
         Ok(Some(Rate((u128::from(capacity.0) * u128::from(permille) / 1000) as u64)))
+    }
+}
+
+/// What the log holds of a trial; milliseconds spent before it and on it.
+fn record(
+    request: &MeasureRequest,
+    id: &str,
+    arm: Arm,
+    trial: &Trial,
+    outcome: trial::Outcome,
+    (spent_ms, elapsed_ms): (u64, u64),
+) -> TrialRecord {
+    let wall_ns = outcome.report.as_ref().map_or(0, |report| report.wall_ns);
+    let per_wall =
+        |cpu_ns: u64| if wall_ns == 0 { 0 } else { (u128::from(cpu_ns) * 1000 / u128::from(wall_ns)) as u64 };
+    let report = outcome.report.as_ref();
+    TrialRecord {
+        id: id.into(),
+        arm,
+        pair: request.pair,
+        slot: request.slot,
+        scenario: Named { name: trial.scenario.name.clone(), digest: trial.scenario.digest() },
+        seed: trial.seed.to_string(),
+        faults: request.faults,
+        share: request.share,
+        knobs: trial.knobs.clone(),
+        readback: outcome.readback,
+        cpus: outcome.cpus,
+        page_bytes: outcome.page_bytes,
+        verdict: outcome.verdict,
+        reason: outcome.reason,
+        quantiles: outcome.quantiles,
+        with_lag_p99_ns: outcome.with_lag_p99_ns,
+        histogram: outcome.histogram,
+        slices_ns_p50: outcome.slices_ns_p50,
+        warm_up_slices: outcome.warm_up_slices,
+        offered_per_s: trial.rate.map(|rate| rate.0),
+        achieved_per_s: outcome.achieved_per_s,
+        sent: outcome.sent,
+        handled: report.map_or(0, |report| report.handled),
+        blocked: outcome.blocked,
+        depth_bytes_max: report.and_then(|report| report.counts.get("depth_bytes_max").copied()).unwrap_or(0),
+        cpu_millicores: per_wall(report.map_or(0, |report| report.cpu_ns)),
+        memory_bytes: outcome.memory_bytes,
+        loop_counts: report.map_or_else(BTreeMap::new, |report| report.counts.clone()),
+        counters: report.map_or_else(Vec::new, trial::counters),
+        interference: outcome.interference,
+        regime: outcome.regime,
+        regime_absent: outcome.regime_absent,
+        strikes: outcome.strikes,
+        spent_ms,
+        elapsed_ms,
     }
 }
 

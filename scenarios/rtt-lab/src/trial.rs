@@ -23,7 +23,7 @@ use rtt_profile::Knobs;
 use rtt_ring::now;
 use rtt_runtime::control::{Configure, Report};
 use rtt_runtime::telemetry::{SLICES, SlicedHistogram};
-use rtt_runtime::{Client, wait_strategy};
+use rtt_runtime::{Client, ClientError, wait_strategy};
 use rtt_scenario::{Arrival, FaultPlan, Scenario};
 use rtt_units::{CpuSet, Nanos, Rate};
 use std::os::fd::OwnedFd;
@@ -106,8 +106,14 @@ pub struct Outcome {
     pub strikes: Vec<StrikeProof>,
 }
 
+/// The endpoint, named with its version, does not take the knobs, for this reason; nothing was run.
+#[derive(Debug)]
+pub struct NotTaken(pub String);
+
 /// A run that broke off.
 enum Broken {
+    /// The endpoint does not take the knobs.
+    NotTaken(String),
     /// The lab could not do its part: no result, and no fault of the endpoint.
     Lab(String),
     /// The endpoint died or answered something else: a defect.
@@ -122,10 +128,10 @@ impl Broken {
     }
 }
 
-impl From<rtt_runtime::ClientError> for Broken {
-    fn from(error: rtt_runtime::ClientError) -> Broken {
+impl From<ClientError> for Broken {
+    fn from(error: ClientError) -> Broken {
         // A knob that cannot be sent and a ring that this process cannot map are no defects of the endpoint.
-        let ours = matches!(error, rtt_runtime::ClientError::Unread { .. } | rtt_runtime::ClientError::Attach(_));
+        let ours = matches!(error, ClientError::Unread { .. } | ClientError::Attach(_));
         let broken = if ours { Broken::Lab } else { Broken::Endpoint };
         broken(rtt_seal::in_full(&error))
     }
@@ -156,7 +162,10 @@ struct Ran {
 }
 
 /// Runs `trial` once.
-pub fn run(facts: &mut Facts, trial: &Trial) -> Outcome {
+///
+/// # Errors
+/// [`NotTaken`].
+pub fn run(facts: &mut Facts, trial: &Trial) -> Result<Outcome, NotTaken> {
     let placed = facts.topology.place(trial.knobs.pin, &facts.allowed, 1);
     let (producer, consumer) = placed
         .map_or_else(|_| (facts.allowed.clone(), facts.allowed.clone()), |placed| (placed.producer, placed.consumer));
@@ -183,16 +192,14 @@ pub fn run(facts: &mut Facts, trial: &Trial) -> Outcome {
             psi_io_us: seen.io_pressure.map(micros),
         },
     );
-    match ran {
-        Ok(ran) => Outcome { interference, regime, regime_absent, ..judge(trial, ran) },
-        Err(Broken::Endpoint(reason)) => Outcome { interference, regime, regime_absent, ..crashed(reason) },
-        Err(Broken::Lab(reason)) => {
-            Outcome { interference, regime, regime_absent, verdict: Verdict::Void, ..crashed(reason) }
-        }
-        Err(Broken::Overloaded(reason)) => {
-            Outcome { interference, regime, regime_absent, verdict: Verdict::NeverSettled, ..crashed(reason) }
-        }
-    }
+    let ended = match ran {
+        Ok(ran) => judge(trial, ran),
+        Err(Broken::NotTaken(reason)) => return Err(NotTaken(reason)),
+        Err(Broken::Endpoint(reason)) => crashed(reason),
+        Err(Broken::Lab(reason)) => Outcome { verdict: Verdict::Void, ..crashed(reason) },
+        Err(Broken::Overloaded(reason)) => Outcome { verdict: Verdict::NeverSettled, ..crashed(reason) },
+    };
+    Ok(Outcome { interference, regime, regime_absent, ..ended })
 }
 
 /// The outcome of a run that broke off.
@@ -224,6 +231,8 @@ pub fn crashed(reason: String) -> Outcome {
 struct Started {
     child: Child,
     client: Client,
+    /// Name and version that it says.
+    build: String,
 }
 
 fn start_endpoint(trial: &Trial, allowed: &CpuSet) -> Result<Started, Broken> {
@@ -238,19 +247,23 @@ fn start_endpoint(trial: &Trial, allowed: &CpuSet) -> Result<Started, Broken> {
     let patience = Some(trial.length.as_duration() + PATIENCE);
     ours.set_read_timeout(patience).map_err(|error| Broken::lab(&error))?;
     let mut client = Client::new(ours);
-    client.hello()?;
-    Ok(Started { child, client })
+    let build = client.hello()?.build;
+    Ok(Started { child, client, build })
 }
 
 fn drive(facts: &Facts, trial: &Trial) -> Result<Ran, Broken> {
     let workload = &trial.scenario.workload;
     let placed = facts.topology.place(trial.knobs.pin, &facts.allowed, 1).map_err(|error| Broken::lab(&error))?;
-    let Started { mut child, mut client } = start_endpoint(trial, &facts.allowed)?;
-    let ready = client.configure(&Configure {
+    let Started { mut child, mut client, build } = start_endpoint(trial, &facts.allowed)?;
+    let configured = client.configure(&Configure {
         knobs: Some(trial.knobs.clone()),
         rings: workload.producers,
         reply: workload.reply,
         cpus: Some(placed.consumer.to_string()),
+    });
+    let ready = configured.map_err(|error| match error {
+        ClientError::Refused(reason) => Broken::NotTaken(format!("{build} does not take the knobs: {reason}")),
+        error => error.into(),
     })?;
     let pidfd = || child.pidfd().try_clone_to_owned().map_err(|error| Broken::lab(&error));
     let mut rings = Vec::new();

@@ -4,15 +4,14 @@
 //! measurement counts as an evaluation. A recommendation that breaks a constraint counts as 100 % regret at least.
 
 use crate::arguments::BenchArguments;
-use crate::exit::{Exit, Stop};
 use crate::model::{Model, Told, Warm};
 use crate::objective::{Ask, Course};
 use crate::output::Row;
 use crate::screen::{print, say};
-use crate::solver::{LatinHypercube, ModelSearch, Proposer, Random, Surface, search};
+use crate::solver::{LatinHypercube, ModelSearch, Proposer, Random, Surface, search, stop_of};
 use crate::space::{Site, Space};
 use argmin::core::Error;
-use rtt_measure::{Arm, Constraint, Problem};
+use rtt_measure::{Arm, Constraint, Exit, Problem, Stop};
 use std::cell::{Cell, RefCell};
 use std::process::Command;
 use std::sync::{
@@ -99,7 +98,7 @@ fn regret(program: &[String], solver: &str, evals: usize, seed: u64) -> Result<(
     while told.len() < evals {
         let site = Model::fit(&space, limits, &told, &mut Warm::default()).and_then(|model| model.worth_again());
         let site = site.unwrap_or_else(|| told[0].site.clone());
-        match bench.measure(&site, Proposer::Model).map_err(Stop::from)? {
+        match bench.measure(&site, Proposer::Model).map_err(stop_of)? {
             Some(again) => told.push(again),
             None => break,
         }

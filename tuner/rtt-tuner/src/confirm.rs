@@ -7,12 +7,11 @@
 //!           in the record.
 //! TUNER-11  No figure of the search enters an interval of the confirmation.
 
-use crate::exit::Stop;
 use crate::objective::{Evaluation, seed_for};
 use crate::session::Session;
 use rtt_measure::{
     Arm, ArmRow, Confirmation, Decision, EProcess, EProcessConfig, Interval, PairOrder, PairRegimes, PairRow, Point,
-    Regime, RegimeEffect, RegimeProbe, Verdict, geometric_mean_interval, mean_interval,
+    Regime, RegimeEffect, RegimeProbe, Stop, Verdict, geometric_mean_interval, mean_interval,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,10 +1,9 @@
 //! What is in force on this machine before the search: the signed profile, else the default.
 
-use crate::exit::with_causes;
 use crate::space::Space;
 use rtt_measure::{Hello, Point, point_of};
 use rtt_profile::{Acceptance, Fingerprint, Policy, Profile};
-use rtt_seal::{Sealed, TrustedKeys};
+use rtt_seal::{Sealed, TrustedKeys, in_full};
 use std::path::{Path, PathBuf};
 
 /// The incumbent, and what has to be said about it.
@@ -32,10 +31,10 @@ fn in_force(
     space: &Space,
     now_unix_s: u64,
 ) -> Result<(Point, Option<String>), String> {
-    let sealed = Sealed::<Profile>::load(&profile_path(root, here)).map_err(|error| with_causes(&error))?;
-    let keys = TrustedKeys::load_dir(&keys_path(root)).map_err(|error| with_causes(&error))?;
-    let profile = sealed.verify(&keys).map_err(|error| with_causes(&error))?;
-    let accepted = profile.accept(here, now_unix_s, &Policy::default()).map_err(|error| with_causes(&error))?;
+    let sealed = Sealed::<Profile>::load(&profile_path(root, here)).map_err(|error| in_full(&error))?;
+    let keys = TrustedKeys::load_dir(&keys_path(root)).map_err(|error| in_full(&error))?;
+    let profile = sealed.verify(&keys).map_err(|error| in_full(&error))?;
+    let accepted = profile.accept(here, now_unix_s, &Policy::default()).map_err(|error| in_full(&error))?;
     let point = point_of(&profile.knobs);
     space.site(&point).map_err(|error| format!("this host cannot honour it now: {error}"))?;
     Ok((

@@ -10,7 +10,6 @@ mod bench;
 mod climb;
 mod conclude;
 mod confirm;
-mod exit;
 mod gaussian_process;
 mod incumbent;
 mod matrix;
@@ -30,16 +29,15 @@ mod tune;
 
 use arguments::{Arguments, Subject};
 use clap::Parser;
-use rtt_measure::interrupt;
+use rtt_measure::{Stop, interrupt};
 
 /// Runs the command line of this process and returns its exit code.
 pub fn run() -> u8 {
     let arguments = Arguments::parse_from(arguments::reordered(std::env::args().collect()));
-    let ended =
-        interrupt::watch().map_err(|error| exit::Stop::unexpected(&error)).and_then(|()| match arguments.command {
-            Subject::Tune(options) => tune::tune(&options),
-            Subject::Bench(options) => bench::bench(&options),
-        });
+    let ended = interrupt::watch().map_err(|error| Stop::unexpected(&error)).and_then(|()| match arguments.command {
+        Subject::Tune(options) => tune::tune(&options),
+        Subject::Bench(options) => bench::bench(&options),
+    });
     match ended {
         Ok(exit) => exit.code(),
         Err(stop) => {

@@ -3,10 +3,9 @@
 //! The plan is made once, from the hello and the budget, and kept beside the log: a resumed run follows the plan that
 //! it began with.
 
-use crate::exit::Stop;
 use crate::objective::Condition;
 use crate::output::Plan;
-use rtt_measure::{Hello, ScenarioRef};
+use rtt_measure::{Hello, ScenarioRef, Stop};
 use rtt_seal::near_name;
 
 /// Scenarios of a run that names none.

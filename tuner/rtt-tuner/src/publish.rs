@@ -2,12 +2,11 @@
 //!
 //! TUNER-12  A profile holds the tuned knobs only after `better`; after `no_better` and `undecided` the incumbent's.
 
-use crate::exit::{Exit, Stop, with_causes};
 use crate::incumbent::{keys_path, profile_path};
 use crate::run_folder::RunFolder;
-use rtt_measure::{ArmsP99, Fit, Hello, Interval, Outcome, knobs_of, write_whole};
+use rtt_measure::{ArmsP99, Exit, Fit, Hello, Interval, Outcome, Stop, knobs_of, write_whole};
 use rtt_profile::{Condition, Evidence, Fingerprint, P99, Profile, ScenarioDigest, ScenarioRow, Verdict};
-use rtt_seal::{Digest, Role, Sealed, SigningKey, forbid_core_dumps};
+use rtt_seal::{Digest, Role, Sealed, SigningKey, forbid_core_dumps, in_full};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -68,7 +67,7 @@ fn profile(published: &Published<'_>, now_unix_s: u64) -> Result<Profile, String
     scenarios.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(Profile {
         schema: Profile::SCHEMA,
-        knobs: knobs_of(point).map_err(|error| with_causes(&error))?,
+        knobs: knobs_of(point).map_err(|error| in_full(&error))?,
         fingerprint: here.clone(),
         outcome: rtt_profile::Outcome { verdict, sentence: fit.sentence.clone() },
         p99_ns: P99 { incumbent: nanos(p99.incumbent), tuned: nanos(p99.tuned) },
@@ -97,8 +96,8 @@ pub(crate) fn signing_key(root: &Path) -> Result<(SigningKey, Option<String>), S
     let mut said = forbid_core_dumps().err().map(|error| format!("core dumps cannot be forbidden: {error}"));
     let private = root.join(".rtt/keys/profile.key");
     if !private.exists() {
-        let (key, public) = SigningKey::create(Role::Profile, &private, &keys_path(root))
-            .map_err(|error| failed(with_causes(&error)))?;
+        let (key, public) =
+            SigningKey::create(Role::Profile, &private, &keys_path(root)).map_err(|error| failed(in_full(&error)))?;
         let text = format!(
             "made a key for profiles, {}: the private half is {}; hosts that shall trust it need {}",
             key.id(),
@@ -107,10 +106,10 @@ pub(crate) fn signing_key(root: &Path) -> Result<(SigningKey, Option<String>), S
         );
         return Ok((key, Some(text)));
     }
-    let key = SigningKey::load(&private).map_err(|error| failed(with_causes(&error)))?;
+    let key = SigningKey::load(&private).map_err(|error| failed(in_full(&error)))?;
     let public = keys_path(root).join(format!("{}.pub", key.id()));
     if !public.exists() {
-        key.public().save(&public).map_err(|error| failed(with_causes(&error)))?;
+        key.public().save(&public).map_err(|error| failed(in_full(&error)))?;
         said = Some(format!("the public half of the key {} was not there; it is {} now", key.id(), public.display()));
     }
     Ok((key, said))
@@ -124,9 +123,9 @@ pub(crate) fn publish_profile(root: &Path, published: &Published<'_>, now_unix_s
     let failed = |reason: String| Stop::new(Exit::Unexpected, format!("the profile cannot be signed: {reason}"));
     let profile = profile(published, now_unix_s).map_err(failed)?;
     let sealed =
-        Sealed::<Profile>::sign(&profile.to_canonical(), published.key).map_err(|error| failed(with_causes(&error)))?;
+        Sealed::<Profile>::sign(&profile.to_canonical(), published.key).map_err(|error| failed(in_full(&error)))?;
     let path = profile_path(root, published.here);
-    write_whole(&path, sealed.as_bytes()).map_err(|error| failed(with_causes(&error)))?;
+    write_whole(&path, sealed.as_bytes()).map_err(|error| failed(in_full(&error)))?;
     Ok(path)
 }
 

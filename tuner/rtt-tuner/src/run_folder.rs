@@ -3,11 +3,10 @@
 //!
 //! TUNER-8  A resumed run does what it was asked at first: options that contradict `run.json` are refused.
 
-use crate::exit::{Exit, Stop, with_causes};
 use crate::output::{Begun, Options, Plan};
-use rtt_measure::{Point, Record, read_log, write_whole};
+use rtt_measure::{Exit, Point, Record, Stop, read_log, write_whole};
 use rtt_profile::utc;
-use rtt_seal::{Digest, near_name};
+use rtt_seal::{Digest, in_full, near_name};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
@@ -24,7 +23,7 @@ pub(crate) struct RunFolder {
 }
 
 fn failed(path: &Path, doing: &str, error: &io::Error) -> Stop {
-    Stop::new(Exit::Unexpected, format!("{}: {doing}: {}", path.display(), with_causes(error)))
+    Stop::new(Exit::Unexpected, format!("{}: {doing}: {}", path.display(), in_full(error)))
 }
 
 /// Where runs are kept.

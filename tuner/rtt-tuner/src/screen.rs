@@ -2,13 +2,12 @@
 
 use crate::arguments::TuneArguments;
 use crate::conclude::words;
-use crate::exit::{Exit, Stop};
 use crate::incumbent::keys_path;
 use crate::output::{Begun, Planned, Printed};
 use crate::progress::shown;
 use crate::run_folder::RunFolder;
 use crate::space::Space;
-use rtt_measure::{AbsentValue, ArmsP99, Confirmation, Fit, Hello, Interval, Outcome};
+use rtt_measure::{AbsentValue, ArmsP99, Confirmation, Exit, Fit, Hello, Interval, Outcome, Stop};
 use std::io::{ErrorKind, Write, stderr, stdout};
 use std::path::{Path, PathBuf};
 

@@ -5,14 +5,13 @@
 //! TUNER-9  Whether there is time for more is never asked about a trial that the log holds already: a resumed run goes
 //!          the way of the first.
 
-use crate::exit::Stop;
 use crate::model::Told;
 use crate::objective::{Ask, Course, Evaluation, Run};
 use crate::progress::Progress;
 use crate::solver::{Proposer, Surface};
 use crate::space::{Site, Space};
 use argmin::core::Error;
-use rtt_measure::{Arm, Origin, Point, Problem, Verdict};
+use rtt_measure::{Arm, Origin, Point, Problem, Stop, Verdict};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};

@@ -8,7 +8,7 @@
 use crate::model::{Aim, Model, Told, Warm};
 use crate::space::{Key, Site, Space};
 use argmin::core::{Error, Executor, KV, Problem, Solver, State, TerminationReason, TerminationStatus};
-use rtt_measure::Constraint;
+use rtt_measure::{Constraint, Exit, Stop};
 use rtt_units::SplitMix64;
 use std::{
     collections::{BTreeSet, HashMap},
@@ -312,6 +312,11 @@ impl<O: Surface> Solver<O, SearchState> for ModelSearch<'_> {
     }
 }
 
+/// What came through argmin: a stop of ours comes out as it went in.
+pub(crate) fn stop_of(error: Error) -> Stop {
+    error.downcast::<Stop>().unwrap_or_else(|error| Stop::new(Exit::Unexpected, format!("{error:#}")))
+}
+
 /// Runs `solver` for at most `evaluations` measurements beyond what is `known`, and returns all that was told,
 /// `known` first.
 ///
@@ -323,12 +328,13 @@ pub(crate) fn search<O: Surface, S: Solver<O, SearchState>>(
     limits: &[Constraint],
     known: Vec<Told>,
     evaluations: usize,
-) -> Result<Vec<Told>, Error> {
+) -> Result<Vec<Told>, Stop> {
     let result = Executor::new(surface, solver)
         .configure(|state: SearchState| state.with(known, limits.to_vec(), evaluations as u64))
         .ctrlc(false) // Interrupts are the run's business: it has a child to end and a hint to print.
         .timer(false)
-        .run()?;
+        .run()
+        .map_err(stop_of)?;
     Ok(result.state.told)
 }
 

@@ -6,7 +6,6 @@
 use crate::arguments::TuneArguments;
 use crate::conclude::{self, Searched};
 use crate::confirm::{Confirmed, confirm};
-use crate::exit::{Exit, Stop};
 use crate::incumbent::{Incumbent, incumbent};
 use crate::narrow::narrow;
 use crate::objective::{Course, seed_for};
@@ -19,7 +18,7 @@ use crate::screen::{self, Ending};
 use crate::session::Session;
 use crate::solver::{ModelSearch, Random, search};
 use crate::space::Space;
-use rtt_measure::{Arm, Hello, Origin, Outcome, Problem, append_to_history};
+use rtt_measure::{Arm, Exit, Hello, Origin, Outcome, Problem, Stop, append_to_history};
 use rtt_seal::{Digest, SigningKey};
 use rtt_units::Nanos;
 use std::collections::{BTreeMap, BTreeSet};

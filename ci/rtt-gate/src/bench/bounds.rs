@@ -40,7 +40,7 @@ fn chance_of_fewer(count: u64, of: u64, share: f64) -> f64 {
 }
 
 /// Lower 95 % bound of the middle of `series`, by the percentiles of a circular block bootstrap; `None` of an empty one.
-/// Source: Politis, Romano 1992, ISBN 978-0-471-53631-3.
+/// Source: Politis, Romano 1992, ISBN 978-0-471-53631-4.
 pub(crate) fn middle_low_95(series: &[f64], draw: &mut SplitMix64) -> Option<f64> {
     let count = series.len();
     if count == 0 {

@@ -4,7 +4,7 @@
 //! to slot, S of the run alone, and a spike that comes and stays a while. Noise belongs to the night and the slot, never
 //! to the arm, so every rule meets the same noise in a night of the same seed. Other nights come from a program: `served`.
 
-use crate::exit::Stop;
+use rtt_measure::Stop;
 use rtt_units::SplitMix64;
 
 /// Which build a slot runs.

@@ -6,8 +6,7 @@
 use super::bounds::middle_low_95;
 use super::nights::{NightArm, Nights, draws};
 use super::ranks::{mann_whitney, signed_rank};
-use crate::exit::Stop;
-use rtt_measure::{Decision, EProcess, EProcessConfig, PairOrder};
+use rtt_measure::{Decision, EProcess, EProcessConfig, PairOrder, Stop};
 use rtt_units::SplitMix64;
 
 /// The configuration of the e-process that is judged; each night has a coin of its own.

@@ -4,8 +4,7 @@
 //! its silence, ends the bench with an error that names the program and the line. The program is started once.
 
 use super::nights::{NightArm, Nights};
-use crate::exit::{Exit, Stop};
-use rtt_measure::{LineChild, LineError};
+use rtt_measure::{Exit, LineChild, LineError, Stop};
 use serde::Deserialize;
 use std::process::Command;
 use std::time::Duration;

@@ -137,6 +137,9 @@ impl Host {
             return Ok(answer(trial, *digest));
         }
         let arm = if request.arm == Some(Arm::Base) { "base" } else { "candidate" };
+        if self.options.argument(arm, "refuse").is_some() {
+            return Err(format!("the endpoint of arm {arm} does not take the knobs").into());
+        }
         let trial = self.run(request, arm, id)?;
         let digest = self.log.append(&Record::Trial(Box::new(trial.clone())))?;
         let answer = answer(&trial, digest);

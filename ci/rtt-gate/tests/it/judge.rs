@@ -154,6 +154,13 @@ fn equal_arms_pass_with_no_pairs() {
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(said.contains("0 pairs were run"), "{said}");
+    let output = gate.run(&["--base", &gate.path("new"), "--json"]);
+    let document: rtt_measure::Gate = serde_json::from_slice(&output.stdout).expect("a whole document");
+    let passed = |scenario: &rtt_measure::GateScenario| scenario.verdict == rtt_measure::GateVerdict::Pass;
+    assert!(document.alike && document.pairs_now == 0 && document.scenarios.iter().all(passed), "{document:?}");
+    assert_eq!(document.scenarios.len(), 3, "those that gate");
+    let written = fs::read(gate.comparisons()[0].join("verdict.json")).expect("a verdict");
+    assert_eq!(serde_json::from_slice::<rtt_measure::Gate>(&written).expect("a document").base, document.base);
     let output = gate.run(&["--canary", "3", "--json"]);
     let tally: Value = serde_json::from_slice(&output.stdout).expect("a tally");
     assert_eq!(tally["canaries"].as_u64(), Some(3));
@@ -195,6 +202,7 @@ fn refusals_name_the_thing() {
     check(&["--budget", "5"], 2, "unit");
     check(&["--slo", "nowhere.json"], 3, "nowhere.json");
     check(&["--slower", "1.2"], 2, "--canary");
+    check(&["--scenario", "steady", "--base-argument", "--refuse"], 13, "arm base does not take the knobs");
     let output = gate.run(&["--against-profile", &gate.path("no-profile.json")]);
     assert_eq!(output.status.code(), Some(16), "{}", String::from_utf8_lossy(&output.stderr));
 }

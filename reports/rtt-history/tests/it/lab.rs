@@ -1,11 +1,12 @@
 //! Writes synthetic runs and starts the program on them.
 
 use hdrhistogram::Histogram;
+use rtt_history::synthetic_header;
 use rtt_measure::{
-    Arm, EndpointRef, Fit, Gate, GateArm, GateLog, GateVerdict, Interference, Limits, LogWriter, Named, Record,
-    RegimeProbe, RunRecord, TrialRecord, Verdict, encode_histogram, quantiles,
+    Arm, Fit, Gate, GateArm, GateLog, GateVerdict, Interference, LogWriter, Named, Record, RegimeProbe, RunRecord,
+    TrialRecord, Verdict, encode_histogram, quantiles,
 };
-use rtt_profile::{Cache, Conditions, Fingerprint, Knobs, Machine, MemoryNode};
+use rtt_profile::{Cache, Knobs, MemoryNode};
 use rtt_seal::Digest;
 use rtt_units::{Nanos, SplitMix64};
 use std::{
@@ -115,6 +116,16 @@ impl Lab {
         self.decide(&comparison, &["000"], verdict, canary);
     }
 
+    /// A root whose data set has one file, that of a finished tune; beside it the file's path below the root, and its
+    /// bytes.
+    pub fn with_one_file(run: &str) -> (Lab, String, Vec<u8>) {
+        let lab = Lab::new();
+        lab.tune(header(run), trials(1, 2, 1_000.0));
+        assert_eq!(lab.rtt(&["export"]).code, 0);
+        let (name, bytes) = lab.files().pop_first().expect("a file");
+        (lab, name, bytes)
+    }
+
     /// Starts the program in the root.
     pub fn rtt(&self, words: &[&str]) -> Answer {
         let output = Command::new(env!("CARGO_BIN_EXE_rtt-history")).args(words).current_dir(self.root()).output();
@@ -148,53 +159,13 @@ pub fn named(name: &str) -> Named {
 }
 
 pub fn header(run: &str) -> RunRecord {
-    let machine = Machine {
-        architecture: "x86_64".into(),
-        vendor: "GenuineTest".into(),
-        model_name: "Test CPU".into(),
-        family: 6,
-        model: 143,
-        stepping: 8,
-        packages: 1,
-        cores: 2,
-        threads_per_core: 1,
-        caches: vec![Cache { level: 3, kind: "unified".into(), bytes: 32 << 20, shared_by: 2, count: 1 }],
-        numa_nodes: vec![MemoryNode { cpus: 2, distances: vec![10] }],
-        memory_class_gib: 8,
-        hypervisor: "none".into(),
-    };
-    let conditions = Conditions {
-        kernel: "6.18.1".into(),
-        microcode: "0x2b".into(),
-        governor: "none".into(),
-        thp: "madvise".into(),
-        mitigations: "none".into(),
-    };
-    let endpoint =
-        EndpointRef { digest: Digest::of(b"endpoint"), hello: 1, knobs: vec!["batch".into()], arguments: vec![] };
-    RunRecord {
-        version: 1,
-        run: run.into(),
-        created_unix_s: BEGAN,
-        fingerprint: Fingerprint { machine, conditions },
-        topology: "machine".into(),
-        latency_matrix: Vec::new(),
-        limits: Limits {
-            line_round_trip_ns_p50: Some(140),
-            line_round_trip_ns_p99: Some(190),
-            wake_ns_p50: 60_000,
-            clock_read_ns: 30,
-            memcpy_bytes_per_s: 10_000_000_000,
-        },
-        placements: BTreeMap::new(),
-        default: Knobs::default_for(Nanos::from_micros(60)),
-        absent: Vec::new(),
-        scenarios: Vec::new(),
-        faults: Vec::new(),
-        endpoints: BTreeMap::from([("*".to_owned(), endpoint)]),
-        environment: vec![("clock source".into(), "tsc".into())],
-        tool: "0.1.0".into(),
-    }
+    let mut header = synthetic_header(run, BEGAN, 8);
+    let machine = &mut header.fingerprint.machine;
+    (machine.vendor, machine.model_name) = ("GenuineTest".into(), "Test CPU".into());
+    machine.caches = vec![Cache { level: 3, kind: "unified".into(), bytes: 32 << 20, shared_by: 2, count: 1 }];
+    machine.numa_nodes = vec![MemoryNode { cpus: 2, distances: vec![10] }];
+    header.environment = vec![("clock source".into(), "tsc".into())];
+    header
 }
 
 fn gate(comparison: &str, logs: Vec<GateLog>, verdict: GateVerdict, canary: bool) -> Gate {
@@ -216,8 +187,10 @@ fn gate(comparison: &str, logs: Vec<GateLog>, verdict: GateVerdict, canary: bool
         alpha: 0.01,
         processes: 6,
         canary,
+        alike: false,
         fresh: true,
         pairs_now: 1,
+        pairs_max: 1,
         verdict,
         sentence: "For tests.".into(),
         notes: Vec::new(),

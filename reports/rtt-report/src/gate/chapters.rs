@@ -110,6 +110,10 @@ fn setup(folder: &GateFolder) -> Table {
     add("FAIL at a wealth of k/α", words::significant(f64::from(gate.processes) / gate.alpha));
     add("PASS at a wealth of 1/α", words::significant(1.0 / gate.alpha));
     add("pairs run now, beside those that were there", gate.pairs_now.to_string());
+    add("most pairs of each scenario asked for now", gate.pairs_max.to_string());
+    add("one program under the same knobs on both sides", yes(gate.alike).into());
+    let gating = gate.scenarios.iter().filter(|scenario| scenario.gating);
+    add("scenarios that gate", gating.map(|scenario| scenario.scenario.as_str()).collect::<Vec<_>>().join(", "));
     add("first gate of these arms", yes(gate.fresh).into());
     add("canary: both arms known to be alike", yes(gate.canary).into());
     add("drawn by", format!("rtt-report {}", env!("CARGO_PKG_VERSION")));

@@ -152,6 +152,7 @@ fn scenario(maker: &mut Maker, recipe: GateRecipe, index: usize) -> GateScenario
     GateScenario {
         scenario: maker.name(name),
         digest: Digest::of(name.as_bytes()),
+        gating: true,
         tolerance: if index == 0 { 0.05 } else { 0.1 },
         verdict,
         why: maker.name(why),
@@ -201,8 +202,10 @@ fn gate(maker: &mut Maker, folder: &Path, recipe: GateRecipe, logs: Vec<GateLog>
         alpha: 0.01,
         processes: 6,
         canary: false,
+        alike: false,
         fresh: true,
         pairs_now: 7,
+        pairs_max: 80,
         verdict: recipe.verdict,
         sentence: maker.name(sentence),
         notes: vec![maker.name("mixed_payload does not gate: it is shown, and decides nothing.")],

@@ -34,11 +34,16 @@ impl Bench {
     }
 
     pub fn spawn(&self) -> Spawn<'static> {
+        self.spawn_on(&endpoint())
+    }
+
+    /// A lab that drives the endpoint at `endpoint`.
+    pub fn spawn_on(&self, endpoint: &Path) -> Spawn<'static> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         Spawn::new(env!("CARGO_BIN_EXE_rtt-lab"))
             .argument("serve")
             .argument("--endpoint")
-            .argument(format!("*={}", endpoint().display()))
+            .argument(format!("*={}", endpoint.display()))
             .argument("--log")
             .argument(self.log())
             .argument("--pack")

@@ -5,6 +5,7 @@ use rtt_host::{Ended, reachable_cpus};
 use rtt_measure::{Arm, MeasureRequest, Value, Verdict};
 use rtt_units::{CpuId, CpuSet};
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
 #[test]
@@ -41,6 +42,33 @@ fn what_is_no_measurement_is_answered_and_runs_nothing() {
         assert!(answer.error.as_deref().is_some_and(|error| error.contains(part)), "{line}: {answer:?}");
     }
     assert!(bench.trials().is_empty());
+}
+
+/// An endpoint of another build that does not take a knob's value: one side of a comparison has no other point, so it is
+/// answered with both versions and leaves no record; a search goes on, and its record says why.
+#[test]
+fn an_endpoint_that_does_not_take_the_knobs_is_named() {
+    let bench = Bench::new();
+    let path = bench.folder.path().join("old-endpoint");
+    let hello = serde_json::json!({
+        "hello": { "version": 1, "build": "rtt-endpoint 0.0.7", "knobs": rtt_profile::KNOB_NAMES, "profile": false },
+    });
+    let script = format!(
+        "#!/bin/sh\nread -r hello\necho '{hello}' >&0\nread -r configure\necho '{{\"error\": \"spin_us: too long\"}}' >&0\n"
+    );
+    std::fs::write(&path, script).expect("a script");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("it may run");
+    let mut lab = Lab::start(bench.spawn_on(&path));
+    let point = lab.default_point();
+    let base = MeasureRequest { arm: Some(Arm::Base), ..request("base", "steady", &point) };
+    let refused = lab.measure(&base).error.expect("it is no trial");
+    for part in ["old-endpoint", "rtt-endpoint 0.0.7", "spin_us: too long", "rtt-lab"] {
+        assert!(refused.contains(part), "{part}: {refused}");
+    }
+    assert!(bench.trials().is_empty());
+    let searched = lab.measure(&request("search", "steady", &point));
+    assert_eq!(searched.verdict, Some(Verdict::Crashed));
+    assert!(searched.reason.is_some_and(|reason| reason.contains("spin_us: too long")));
 }
 
 /// LAB-6: a lab that was killed in the middle of a trial answers the trials before it from the log.

@@ -1,12 +1,12 @@
-//! How the command ends: a code that scripts may rely on, and what is said.
+//! How a command that drives a problem ends: a code that scripts may rely on, and what is said.
 
-use rtt_measure::ProblemError;
+use crate::LineError;
 use rtt_seal::in_full;
 
-/// Exit codes, those that the gate can end with.
+/// Exit codes; the numbers are those of every command of this project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// Passed.
+    /// The command did what it says.
     Ok,
     /// A failure without a code of its own.
     Unexpected,
@@ -26,7 +26,7 @@ pub enum Exit {
     Busy,
     /// A profile or a key was refused.
     Sealed,
-    /// Stopped by a signal; the next gate of the same arms goes on.
+    /// Stopped by a signal; what was measured is kept.
     Interrupted,
 }
 
@@ -76,19 +76,20 @@ impl Stop {
     }
 }
 
-impl From<ProblemError> for Stop {
-    fn from(error: ProblemError) -> Stop {
-        // A program that turned the run away has said why on the same stderr; there is nothing to add.
-        let silent = |exit| Stop::new(exit, "");
-        match (&error, error.turned_away()) {
-            (_, Some(2)) => silent(Exit::Usage),
-            (_, Some(3)) => silent(Exit::Configuration),
-            (_, Some(13)) => silent(Exit::Unfit),
-            (_, Some(15)) => silent(Exit::Busy),
-            (ProblemError::Interrupted, _) => {
-                Stop::new(Exit::Interrupted, "interrupted; what was run is kept: the same command goes on with it")
-            }
-            (ProblemError::Spawn { .. }, _) => Stop::usage(in_full(&error)),
+impl From<LineError> for Stop {
+    fn from(error: LineError) -> Stop {
+        let turned_away = match error.turned_away() {
+            Some(2) => Some(Exit::Usage),
+            Some(3) => Some(Exit::Configuration),
+            Some(13) => Some(Exit::Unfit),
+            Some(15) => Some(Exit::Busy),
+            _ => None,
+        };
+        match (&error, turned_away) {
+            // A program that turned the run away has said why on the same stderr; there is nothing to add.
+            (_, Some(exit)) => Stop::new(exit, ""),
+            (LineError::Interrupted, _) => Stop::new(Exit::Interrupted, in_full(&error)),
+            (LineError::Spawn { .. }, _) => Stop::usage(in_full(&error)),
             _ => Stop::unexpected(&error),
         }
     }
