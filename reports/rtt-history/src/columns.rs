@@ -202,43 +202,33 @@ pub fn frame_of(run: &Run) -> PolarsResult<DataFrame> {
 }
 
 fn column(spec: &ColumnSpec, rows: &[RunRow<'_>]) -> Column {
-    let cells = rows.iter().map(spec.value);
-    let mismatch = |cell: Cell| -> ! { panic!("column {} is {:?} and has the value {cell:?}", spec.name, spec.kind) };
     let name = spec.name.into();
     match spec.kind {
         Kind::Text => {
-            let values = cells.map(|cell| match cell {
-                Cell::Text(text) => Some(text),
-                Cell::Absent => None,
-                other => mismatch(other),
-            });
-            Column::new(name, values.collect::<Vec<Option<String>>>())
+            Column::new(name, values(spec, rows, |cell| if let Cell::Text(text) = cell { Ok(text) } else { Err(cell) }))
         }
         Kind::Flag => {
-            let values = cells.map(|cell| match cell {
-                Cell::Flag(yes) => Some(yes),
-                Cell::Absent => None,
-                other => mismatch(other),
-            });
-            Column::new(name, values.collect::<Vec<Option<bool>>>())
+            Column::new(name, values(spec, rows, |cell| if let Cell::Flag(yes) = cell { Ok(yes) } else { Err(cell) }))
         }
         Kind::Count => {
-            let values = cells.map(|cell| match cell {
-                Cell::Count(n) => Some(n),
-                Cell::Absent => None,
-                other => mismatch(other),
-            });
-            Column::new(name, values.collect::<Vec<Option<u64>>>())
+            Column::new(name, values(spec, rows, |cell| if let Cell::Count(n) = cell { Ok(n) } else { Err(cell) }))
         }
         Kind::Real => {
-            let values = cells.map(|cell| match cell {
-                Cell::Real(x) => Some(x),
-                Cell::Absent => None,
-                other => mismatch(other),
-            });
-            Column::new(name, values.collect::<Vec<Option<f64>>>())
+            Column::new(name, values(spec, rows, |cell| if let Cell::Real(x) = cell { Ok(x) } else { Err(cell) }))
         }
     }
+}
+
+/// The values of a column, by what takes one out of its cell or gives the cell back.
+fn values<T>(spec: &ColumnSpec, rows: &[RunRow<'_>], take: fn(Cell) -> Result<T, Cell>) -> Vec<Option<T>> {
+    let value = |row| match (spec.value)(row) {
+        Cell::Absent => None,
+        cell => match take(cell) {
+            Ok(value) => Some(value),
+            Err(cell) => panic!("column {} is {:?} and has the value {cell:?}", spec.name, spec.kind),
+        },
+    };
+    rows.iter().map(value).collect()
 }
 
 fn text(text: &str) -> Cell {

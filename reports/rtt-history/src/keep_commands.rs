@@ -1,5 +1,6 @@
 //! `rtt-history append`, `compact` and `retain`: what a data set takes in, how it is laid out, and what it lets go.
 
+use crate::root_option::RootOption;
 use crate::screen::{NOTHING, Stop, UNEXPECTED, json, now_unix_s, print};
 use clap::Args;
 use rtt_history::{
@@ -7,7 +8,7 @@ use rtt_history::{
     retain,
 };
 use rtt_units::Bytes;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -19,9 +20,8 @@ Examples:
   rtt-history append
   rtt-history append --root /srv/lab --json")]
 pub struct AppendOptions {
-    /// The folder that holds .rtt.
-    #[arg(long, default_value = ".")]
-    root: PathBuf,
+    #[command(flatten)]
+    root: RootOption,
     /// One JSON document: {version, logs: [{source, log, outcome, trials, path, reason}]}.
     #[arg(long)]
     json: bool,
@@ -36,9 +36,8 @@ Examples:
   rtt-history compact
   rtt-history compact --root /srv/lab --json")]
 pub struct CompactOptions {
-    /// The folder that holds .rtt.
-    #[arg(long, default_value = ".")]
-    root: PathBuf,
+    #[command(flatten)]
+    root: RootOption,
     /// One JSON document: {version, partitions: [{machine, day, files, rows, path}]}.
     #[arg(long)]
     json: bool,
@@ -59,9 +58,8 @@ pub struct RetainOptions {
     /// Only say what would be removed.
     #[arg(long)]
     dry_run: bool,
-    /// The folder that holds .rtt.
-    #[arg(long, default_value = ".")]
-    root: PathBuf,
+    #[command(flatten)]
+    root: RootOption,
     /// Count back from this instant, seconds since 1970, instead of from now.
     #[arg(long, value_name = "SECONDS")]
     now: Option<u64>,
@@ -75,7 +73,7 @@ fn alone(root: &Path) -> Result<DataSetLock, Stop> {
 }
 
 pub fn append_logs(options: &AppendOptions) -> Result<u8, Stop> {
-    let root = &options.root;
+    let root = &options.root.folder;
     let held = alone(root)?;
     let logs = append(root).map_err(|error| Stop::new(UNEXPECTED, &error))?;
     drop(held);
@@ -117,8 +115,8 @@ fn in_words(log: &LogOutcome) -> String {
 }
 
 pub fn compact_partitions(options: &CompactOptions) -> Result<u8, Stop> {
-    let held = alone(&options.root)?;
-    let partitions = compact(&options.root, &mut |_| Ok(())).map_err(|error| Stop::new(UNEXPECTED, &error))?;
+    let held = alone(&options.root.folder)?;
+    let partitions = compact(&options.root.folder, &mut |_| Ok(())).map_err(|error| Stop::new(UNEXPECTED, &error))?;
     drop(held);
     if options.json {
         return print(&json(&CompactReport { version: 1, partitions })).map(|()| 0);
@@ -135,9 +133,9 @@ pub fn compact_partitions(options: &CompactOptions) -> Result<u8, Stop> {
 }
 
 pub fn retain_days(options: &RetainOptions) -> Result<u8, Stop> {
-    let held = alone(&options.root)?;
+    let held = alone(&options.root.folder)?;
     let now = options.now.unwrap_or_else(now_unix_s);
-    let report = retain(&options.root, now, options.days, options.dry_run);
+    let report = retain(&options.root.folder, now, options.days, options.dry_run);
     let report = report.map_err(|error| Stop::new(UNEXPECTED, &error))?;
     drop(held);
     print(&if options.json { json(&report) } else { retained(&report) }).map(|()| 0)

@@ -74,7 +74,7 @@ pub use query::{Filter, Query, QueryError};
 pub use retain::{RetainError, retain};
 pub use run::{GateOrigin, LOG_NAME, RUNS_PLACE, ReadRunError, Run, Trial, list_runs, locate_log, read_run};
 pub use source::{Holds, Source};
-pub use synthetic::{SyntheticError, SyntheticSize, Written, write_synthetic};
+pub use synthetic::{SyntheticError, SyntheticSize, Written, synthetic_header, write_synthetic};
 pub use table::{TableError, table};
 pub use trend::{
     BUDGET_S, ChangePoint, LEVEL, LEVEL_DAYS, PERMUTATIONS, TARGET, TREND_COLUMNS, TrendError, TrendQuery,

@@ -5,12 +5,14 @@
 
 mod bench_command;
 mod keep_commands;
+mod root_option;
 mod screen;
 mod trend_command;
 
 use bench_command::{BenchOptions, bench};
 use clap::{Args, Parser, Subcommand};
 use keep_commands::{AppendOptions, CompactOptions, RetainOptions, append_logs, compact_partitions, retain_days};
+use root_option::RootOption;
 use rtt_history::{
     COLUMNS, CompareError, DataSetLock, ExportError, ExportReport, Exported, Index, MEASURES, PARTITION_COLUMNS, Query,
     RUNS_PLACE, ReadRunError, RunOutcome, TableError, compare, comparison_text, export_run, list_runs, locate_log,
@@ -101,9 +103,8 @@ Examples:
   rtt-history table --by knob_ring_bytes,knob_window_us --where arm=search --columns trials,p99,cpu_millicores --csv
   rtt-history table --since 2026-11-01 --json")]
 struct Tabulate {
-    /// The folder that holds .rtt.
-    #[arg(long, default_value = ".")]
-    root: PathBuf,
+    #[command(flatten)]
+    root: RootOption,
     /// Columns that make the groups.
     #[arg(long, value_delimiter = ',', value_name = "COLUMN,...", default_value = "machine,scenario,faulted,arm")]
     by: Vec<String>,
@@ -146,9 +147,8 @@ struct Compare {
     run_a: String,
     /// What is compared with it.
     run_b: String,
-    /// The folder that holds .rtt.
-    #[arg(long, default_value = ".")]
-    root: PathBuf,
+    #[command(flatten)]
+    root: RootOption,
     /// Compare runs of unlike machines too.
     #[arg(long)]
     any_host: bool,
@@ -250,8 +250,8 @@ fn tabulate(options: Tabulate) -> Result<u8, Stop> {
         .and_then(|query| query.filtered(&options.filters))
         .and_then(|query| query.between(options.since, options.until))
         .map_err(|error| Stop::new(USAGE, &error))?;
-    let _held = DataSetLock::shared(&options.root).map_err(|error| Stop::new(UNEXPECTED, &error))?;
-    let table = table(&options.root, query).map_err(|error| {
+    let _held = DataSetLock::shared(&options.root.folder).map_err(|error| Stop::new(UNEXPECTED, &error))?;
+    let table = table(&options.root.folder, query).map_err(|error| {
         let nothing = matches!(error, TableError::Empty { .. } | TableError::NothingLeft { .. });
         Stop::new(if nothing { NOTHING } else { UNEXPECTED }, &error)
     })?;
@@ -266,7 +266,7 @@ fn tabulate(options: Tabulate) -> Result<u8, Stop> {
 }
 
 fn side_by_side(options: &Compare) -> Result<u8, Stop> {
-    let read = |word: &str| locate_log(&options.root, word).and_then(|log| read_run(&log));
+    let read = |word: &str| locate_log(&options.root.folder, word).and_then(|log| read_run(&log));
     let a = read(&options.run_a).map_err(|error| reading(&error))?;
     let b = read(&options.run_b).map_err(|error| reading(&error))?;
     let comparison = compare(&a, &b, options.any_host).map_err(|error| {

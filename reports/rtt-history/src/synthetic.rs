@@ -119,7 +119,7 @@ fn night_log(size: &SyntheticSize, (machine, day, kind): (u64, u64, u64), rows: 
     };
     let trials = (0..rows).map(trial).collect();
     let digest = Digest::of(name.as_bytes());
-    let header = header(&name, began, machine as u32);
+    let header = synthetic_header(&name, began, machine as u32);
     Run { path: PathBuf::new(), gate, header, trials, tip: digest, digest, torn_bytes: 0 }
 }
 
@@ -177,7 +177,8 @@ fn trial(kind: u64, at: u64, spacing_ms: u64, night: f64, draws: &mut SplitMix64
     }
 }
 
-fn header(run: &str, created_unix_s: u64, stepping: u32) -> RunRecord {
+/// The header of a log that nobody measured, of a machine that differs from another's in its `stepping` alone.
+pub fn synthetic_header(run: &str, created_unix_s: u64, stepping: u32) -> RunRecord {
     let machine = Machine {
         architecture: "x86_64".into(),
         vendor: "Synthetic".into(),

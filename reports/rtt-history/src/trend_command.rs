@@ -1,5 +1,6 @@
 //! `rtt-history trend`: the course of each scenario, for people or as JSON.
 
+use crate::root_option::RootOption;
 use crate::screen::{NOTHING, REFUSED, Stop, UNEXPECTED, USAGE, json, now_unix_s, print};
 use clap::Args;
 use rtt_history::{DataSetLock, TrendError, TrendQuery, trend};
@@ -15,17 +16,17 @@ use std::{
 Calm, settled runs only. A day's figure is the geometric mean of its runs' p99 with a 95 % interval over runs. Change
 points: E-divisive (doi:10.1080/01621459.2013.849605), a new level has at least three days and chance does as well at
 most once in a hundred. All of it is advice: exit code 0 whatever it shows; only the gate decides.
-A run is bad when its p99 is above the budget in the SLO lock; 99 % of runs shall be good. Of each rule both windows
-must burn: 14.4x over 1h and 5min, 6x over 6h and 30min, 1x over 3d and 6h (SRE Workbook, chapter 5).
+A run is bad when its p99 is above the budget in the SLO lock, by the gate's rule: nanoseconds where the lock names the
+machine, else a multiple of the limit that the run's own probes measured. 99 % of runs shall be good. Of each rule both
+windows must burn: 14.4x over 1h and 5min, 6x over 6h and 30min, 1x over 3d and 6h (SRE Workbook, chapter 5).
 
 Examples:
   rtt-history trend
   rtt-history trend --scenario steady --days 30
   rtt-history trend --machine 3f9a --json")]
 pub struct TrendOptions {
-    /// The folder that holds .rtt.
-    #[arg(long, default_value = ".")]
-    root: PathBuf,
+    #[command(flatten)]
+    root: RootOption,
     /// Only this scenario.
     #[arg(long, value_name = "NAME")]
     scenario: Option<String>,
@@ -51,11 +52,11 @@ pub struct TrendOptions {
 
 pub fn show_trend(options: TrendOptions) -> Result<u8, Stop> {
     let began = Instant::now();
-    let slo = budgets(&options.root, options.slo.as_deref())?;
-    let _held = DataSetLock::shared(&options.root).map_err(|error| Stop::new(UNEXPECTED, &error))?;
+    let slo = budgets(&options.root.folder, options.slo.as_deref())?;
+    let _held = DataSetLock::shared(&options.root.folder).map_err(|error| Stop::new(UNEXPECTED, &error))?;
     let now_unix_s = options.now.unwrap_or_else(now_unix_s);
     let TrendOptions { root, scenario, machine, days, .. } = options;
-    let query = TrendQuery { root, scenario, machine, days, now_unix_s };
+    let query = TrendQuery { root: root.folder, scenario, machine, days, now_unix_s };
     let trend = trend(&query, slo.as_ref()).map_err(|error| {
         let code = match error {
             TrendError::Empty { .. } | TrendError::NothingLeft { .. } => NOTHING,

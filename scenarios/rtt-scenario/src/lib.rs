@@ -20,6 +20,7 @@ mod cue;
 mod document;
 mod fault_plan;
 mod fault_schedule;
+mod latency_budget;
 mod lock;
 mod lock_set;
 mod pack;
@@ -36,6 +37,7 @@ pub use document::{
 };
 pub use fault_plan::{FaultKind, FaultPlan, FaultSpec};
 pub use fault_schedule::{FaultSchedule, Strike};
+pub use latency_budget::{LatencyBudget, limit_of_run_ns};
 pub use lock::{Lock, LockError, Source};
 pub use lock_set::{BuildError, CHAOS_LOCK, LockPlace, PACK_LOCK, SLO_LOCK, SLO_PAGE, export_lock, write_if_changed};
 pub use pack::{Pack, PackError, Unknown};

@@ -5,8 +5,8 @@
 //!
 //! Latencies are multiples of the limit that the same run measured on the same pair of CPUs, because a figure in
 //! nanoseconds holds for one machine: it is taken only with that machine's id. The same rules stand in
-//! `spec/schema/slo.cue`. Whether a scenario exists is `slo_lock`'s; whether a budget is kept is the gate's: it is broken
-//! where the whole interval of what was measured lies beyond it.
+//! `spec/schema/slo.cue`. Whether a scenario exists is `slo_lock`'s; by what a run is judged is `latency_budget`'s;
+//! whether a budget is kept is the gate's: it is broken where the whole interval of what was measured lies beyond it.
 
 use crate::bounds::{CheckError, Checker};
 use rtt_seal::Digest;

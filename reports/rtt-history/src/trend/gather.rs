@@ -3,7 +3,7 @@
 use super::{TrendQuery, burn::BurnCount, output::DayPoint};
 use polars::prelude::{BooleanChunked, DataFrame, PolarsResult, StringChunked, UInt64Chunked};
 use rtt_measure::geometric_mean_interval;
-use rtt_scenario::Slo;
+use rtt_scenario::{Slo, limit_of_run_ns};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The columns that a trend reads, and no other.
@@ -17,6 +17,8 @@ pub const TREND_COLUMNS: &[&str] = &[
     "verdict",
     "latency_ns_p99",
     "limit_line_round_trip_ns_p50",
+    "regime_before_ns",
+    "regime_after_ns",
     "run_unix_s",
     "spent_ms",
     "elapsed_ms",
@@ -93,7 +95,9 @@ struct Rows<'a> {
     faulted: &'a BooleanChunked,
     verdict: &'a StringChunked,
     p99: &'a UInt64Chunked,
-    limit: &'a UInt64Chunked,
+    limit_at_start: &'a UInt64Chunked,
+    limit_before: &'a UInt64Chunked,
+    limit_after: &'a UInt64Chunked,
     run_unix_s: &'a UInt64Chunked,
     spent_ms: &'a UInt64Chunked,
     elapsed_ms: &'a UInt64Chunked,
@@ -147,7 +151,9 @@ impl<'a> Rows<'a> {
             faulted: flag("faulted")?,
             verdict: text("verdict")?,
             p99: count("latency_ns_p99")?,
-            limit: count("limit_line_round_trip_ns_p50")?,
+            limit_at_start: count("limit_line_round_trip_ns_p50")?,
+            limit_before: count("regime_before_ns")?,
+            limit_after: count("regime_after_ns")?,
             run_unix_s: count("run_unix_s")?,
             spent_ms: count("spent_ms")?,
             elapsed_ms: count("elapsed_ms")?,
@@ -167,6 +173,12 @@ impl<'a> Rows<'a> {
         let kind = Kind::of(self.source.get(at)?, self.arm.get(at)?, self.pair.get(at).is_some())?;
         // A latency of 0 ns is below the clock's step: 1 keeps its logarithm finite.
         Some((kind, self.p99.get(at)?.max(1)))
+    }
+
+    /// The limit by which the run is judged, in nanoseconds.
+    fn limit_ns(&self, at: usize) -> Option<f64> {
+        let around_ns = self.limit_before.get(at).zip(self.limit_after.get(at)).map(<[u64; 2]>::from);
+        limit_of_run_ns(around_ns, self.limit_at_start.get(at))
     }
 
     /// About when the run ended: measuring time after its log began. A pause before a resumption is not in it.
@@ -241,7 +253,7 @@ impl<'a> Gathered<'a> {
                 series.1.add(&rows, at);
             }
             if let Some(ended) = rows.ended_unix_s(at).filter(|_| kind.promised()) {
-                self.burn(machine, scenario).add(ended, p99_ns, rows.limit.get(at));
+                self.burn(machine, scenario).add(ended, p99_ns, rows.limit_ns(at));
             }
         }
         Ok(())
@@ -259,9 +271,10 @@ impl<'a> Gathered<'a> {
     fn burn(&mut self, machine: &str, scenario: &str) -> &mut BurnCount {
         let burns = &mut self.machines.get_mut(machine).expect("its file is being read").burns;
         if !burns.contains_key(scenario) {
-            let latencies = self.slo.and_then(|slo| slo.objective(scenario)).map(|objective| objective.latencies());
-            let p99 = latencies.into_iter().flatten().find(|(quantile, _)| *quantile == "p99");
-            let count = BurnCount::new(self.query.now_unix_s, p99.map(|(_, permille)| permille));
+            let objective = self.slo.and_then(|slo| slo.objective(scenario));
+            let budgets = objective.map(|objective| objective.latency_budgets(machine));
+            let p99 = budgets.into_iter().flatten().find(|(quantile, _)| *quantile == "p99");
+            let count = BurnCount::new(self.query.now_unix_s, p99.map(|(_, budget)| budget));
             burns.insert(scenario.to_owned(), count);
         }
         burns.get_mut(scenario).expect("it was put there")

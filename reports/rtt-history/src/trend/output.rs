@@ -110,13 +110,16 @@ pub struct Change {
 pub struct Burn {
     /// Share of runs that shall meet the objective.
     pub target: f64,
-    /// What p99 may come to, in thousandths of the limit that the log measured.
-    pub p99_permille_of_limit: u32,
+    /// What p99 may come to, in nanoseconds; absent where the objective does not name the machine.
+    pub p99_ns: Option<u64>,
+    /// What p99 may come to, in thousandths of the limit that the run's own probes measured; absent where `p99_ns` is
+    /// there.
+    pub p99_permille_of_limit: Option<u32>,
     /// The whole time of the budget.
     pub budget: BurnWindow,
     /// Share of the budget that is spent; absent without a run.
     pub budget_spent: Option<f64>,
-    /// Runs that cannot be judged, since their log has no limit.
+    /// Runs that cannot be judged, since neither their probes nor their log have a limit.
     pub runs_without_limit: u64,
     /// The rules, the fastest first.
     pub rules: Vec<BurnRule>,

@@ -104,13 +104,17 @@ fn change_in_words(change: &Change) -> String {
 }
 
 fn budget(burn: &Burn) -> String {
-    let multiple = f64::from(burn.p99_permille_of_limit) / 1_000.0;
+    let at_most = match (burn.p99_ns, burn.p99_permille_of_limit) {
+        (Some(ns), _) => format!("{} on this machine", Nanos(ns)),
+        (None, Some(permille)) => format!("{}x the limit", f64::from(permille) / 1_000.0),
+        (None, None) => "-".into(),
+    };
     let spent = match burn.budget_spent {
         Some(spent) => format!("{} of it spent, {} of {} runs bad", percent(spent), burn.budget.bad, burn.budget.runs),
         None => "no run in it".into(),
     };
     let target = percent(burn.target);
-    let mut text = format!("  budget: p99 at most {multiple}x the limit in {target} of runs; 30d: {spent}\n");
+    let mut text = format!("  budget: p99 at most {at_most} in {target} of runs; 30d: {spent}\n");
     if burn.runs_without_limit > 0 {
         text += &format!("    {} more runs have no limit to judge them by\n", burn.runs_without_limit);
     }

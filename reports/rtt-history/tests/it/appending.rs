@@ -20,14 +20,25 @@ fn several(lab: &Lab) {
     lab.gate(header("canary-1"), pairs(1, 700), GateVerdict::Pass, true);
 }
 
-/// What became of each log, by its words.
-fn outcomes(lab: &Lab, code: i32) -> BTreeMap<String, (String, String)> {
+/// Outcome and reason of each log, by its words.
+type Outcomes = BTreeMap<String, (String, String)>;
+
+/// What became of each log.
+fn outcomes(lab: &Lab, code: i32) -> Outcomes {
     let answer = lab.rtt(&["append", "--json"]);
     assert_eq!(answer.code, code, "{answer:?}");
     let document: serde_json::Value = serde_json::from_str(&answer.out).expect("JSON");
     let word = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     let logs = document["logs"].as_array().expect("logs").iter();
     logs.map(|log| (word(&log["log"]), (word(&log["outcome"]), word(&log["reason"])))).collect()
+}
+
+/// Each of these logs has this outcome, and its reason these words.
+fn assert_told(outcomes: &Outcomes, outcome: &str, logs: [(&str, &str); 4]) {
+    for (log, words) in logs {
+        let (found, reason) = &outcomes[log];
+        assert!(found == outcome && reason.contains(words), "{log}: {found}: {reason}");
+    }
 }
 
 fn table(lab: &Lab, by: &str) -> Vec<String> {
@@ -97,10 +108,7 @@ fn what_is_unfinished_is_left_out_and_said() {
         ("gate undecided, log 000", "unfinished, the gate has no verdict yet"),
         ("gate canary-1, log 001", "unfinished, the gate's verdict was made without it"),
     ];
-    for (log, reason) in expected {
-        assert_eq!(left_out[log].0, "left_out", "{log}");
-        assert!(left_out[log].1.starts_with(reason), "{log}: {:?}", left_out[log]);
-    }
+    assert_told(&left_out, "left_out", expected);
     let written = left_out.iter().filter(|(_, (outcome, _))| outcome == "written").map(|(log, _)| log.as_str());
     let written: Vec<_> = written.collect();
     assert_eq!(written, ["gate canary-1, log 000", "gate main-tip, log 000", "gate main-tip, log 001", "run t2"]);
@@ -134,10 +142,7 @@ fn what_is_damaged_is_named_and_the_others_are_appended() {
         ("gate canary-1, log *", "it is the verdict of comparison `other`"),
         ("gate main-tip, log 001", "it is not there; restore it"),
     ];
-    for (log, reason) in expected {
-        assert_eq!(outcomes[log].0, "failed", "{log}");
-        assert!(outcomes[log].1.contains(reason), "{log}: {:?}", outcomes[log]);
-    }
+    assert_told(&outcomes, "failed", expected);
     assert_eq!(outcomes["gate main-tip, log 000"].0, "written");
     assert_eq!(lab.files().len(), 1);
     let answer = lab.rtt(&["append"]);
@@ -147,10 +152,7 @@ fn what_is_damaged_is_named_and_the_others_are_appended() {
 /// A data set's own file that is damaged, or of an older format, is written again from its log.
 #[test]
 fn a_damaged_file_is_mended_by_an_append() {
-    let lab = Lab::new();
-    lab.tune(header("t"), trials(1, 2, 1_000.0));
-    assert_eq!(lab.rtt(&["append"]).code, 0);
-    let (name, whole) = lab.files().pop_first().expect("a file");
+    let (lab, name, whole) = Lab::with_one_file("t");
     fs::write(lab.root().join(&name), &whole[..whole.len() / 2]).expect("damaged");
     assert_eq!(lab.rtt(&["table"]).code, 1);
     assert_eq!(outcomes(&lab, 0)["run t"].0, "written");

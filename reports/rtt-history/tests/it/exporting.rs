@@ -113,10 +113,7 @@ fn a_name_is_not_taken_twice() {
 /// HISTORY-2: a write that fails leaves neither half a file nor its aside, and says where; an old aside harms nobody.
 #[test]
 fn a_failed_write_leaves_nothing() {
-    let lab = Lab::new();
-    lab.run(header("first"), trials(1, 2, 1_000.0));
-    assert_eq!(lab.rtt(&["export"]).code, 0);
-    let (name, whole) = lab.files().pop_first().expect("a file");
+    let (lab, name, whole) = Lab::with_one_file("first");
     let path = lab.root().join(&name);
     fs::remove_file(&path).expect("removed");
     fs::create_dir_all(path.join("in the way")).expect("a folder");

@@ -161,10 +161,7 @@ fn an_empty_data_set_says_what_to_do() {
 /// A file that is cut, foreign or of another format is named with its run, and no byte of it can stop the program.
 #[test]
 fn a_damaged_file_is_named() {
-    let lab = Lab::new();
-    lab.run(header("r"), trials(1, 2, 1_000.0));
-    assert_eq!(lab.rtt(&["export"]).code, 0);
-    let (name, whole) = lab.files().pop_first().expect("a file");
+    let (lab, name, whole) = Lab::with_one_file("r");
     let path = lab.root().join(&name);
     for bytes in [&whole[..whole.len() / 2], &whole[..5], b"PAR1 is not enough PAR1", b""] {
         fs::write(&path, bytes).expect("damaged");

@@ -1,7 +1,7 @@
 //! Trends: figures against a plain model, change points, canaries, budgets; advice with one exit code.
 
 use crate::lab::{BEGAN, Lab, header, named, paired};
-use rtt_measure::{Arm, GateVerdict, TrialRecord, Verdict, geometric_mean_interval};
+use rtt_measure::{Arm, GateVerdict, RegimeProbe, TrialRecord, Verdict, geometric_mean_interval};
 use rtt_scenario::{Lock, Objective, Slo};
 use rtt_units::SplitMix64;
 use serde_json::Value;
@@ -12,8 +12,9 @@ const DAY_S: u64 = 86_400;
 const NIGHTS: u64 = 30;
 const NOW: u64 = BEGAN + (NIGHTS - 1) * DAY_S + 3_600;
 
-/// Thirty nights of a gate, whose candidate is a third slower from night 20 on.
-fn nights(lab: &Lab) {
+/// Thirty nights of a gate, whose candidate is a third slower from night 20 on, in the data set.
+fn nights() -> Lab {
+    let lab = Lab::new();
     let mut draws = SplitMix64::new(3);
     for night in 0..NIGHTS {
         let mut header = header(&format!("night-{night:02}"));
@@ -33,6 +34,8 @@ fn nights(lab: &Lab) {
         ));
         lab.gate(header, trials, GateVerdict::Pass, false);
     }
+    assert_eq!(lab.rtt(&["append"]).code, 0);
+    lab
 }
 
 fn trend(lab: &Lab, words: &[&str]) -> Value {
@@ -40,11 +43,19 @@ fn trend(lab: &Lab, words: &[&str]) -> Value {
     lab.rtt(&[&["trend", "--json", "--now", &now], words].concat()).json()
 }
 
-fn budgets(lab: &Lab, permille: u32) {
+/// The budgets of `steady`: p99 in thousandths of the limit, and in nanoseconds on each machine named.
+fn budgets(lab: &Lab, permille: u32, machines: &[(&str, u64)]) {
+    let absolute = |(machine, p99_ns): &(&str, u64)| {
+        serde_json::json!({
+            "machine": machine, "latency_ns_p50": 1, "latency_ns_p95": 1, "latency_ns_p99": p99_ns,
+            "latency_ns_p999": 100_000_000,
+        })
+    };
     let objective: Objective = serde_json::from_value(serde_json::json!({
         "scenario": "steady", "gating": true, "latency_permille_of_limit_p50": 1000,
         "latency_permille_of_limit_p95": 1000, "latency_permille_of_limit_p99": permille,
         "latency_permille_of_limit_p999": 100_000_000, "loss_ppm": 0, "tolerance_permille": 50,
+        "machines": machines.iter().map(absolute).collect::<Vec<_>>(),
     }))
     .expect("an objective");
     let slo = Slo { about: "For tests.".into(), objectives: vec![objective] };
@@ -55,9 +66,7 @@ fn budgets(lab: &Lab, permille: u32) {
 /// HISTORY-3: a day is the geometric mean of its runs, as a plain model has it; the step is found, with what changed.
 #[test]
 fn days_are_those_of_a_plain_model_and_the_step_is_found() {
-    let lab = Lab::new();
-    nights(&lab);
-    assert_eq!(lab.rtt(&["append"]).code, 0);
+    let lab = nights();
     let document = trend(&lab, &[]);
     assert_eq!((&document["version"], &document["advice"]), (&1.into(), &true.into()));
     assert_eq!((&document["partitions"], &document["rows"]), (&NIGHTS.into(), &(NIGHTS * 14).into()));
@@ -94,8 +103,7 @@ fn days_are_those_of_a_plain_model_and_the_step_is_found() {
 /// The same rows in compacted files, and the last days only: what is asked for is what is read.
 #[test]
 fn compaction_and_filters_change_what_they_should() {
-    let lab = Lab::new();
-    nights(&lab);
+    let lab = nights();
     let mut other = header("other");
     other.fingerprint.machine.stepping = 9;
     let mut trials = vec![paired(Arm::Candidate, 0, 500), paired(Arm::Incumbent, 0, 600)];
@@ -123,9 +131,7 @@ fn compaction_and_filters_change_what_they_should() {
 /// One canary is one comparison, however many logs and rows it has; the interval is the exact one.
 #[test]
 fn false_alarms_are_counted_by_comparison() {
-    let lab = Lab::new();
-    nights(&lab);
-    assert_eq!(lab.rtt(&["append"]).code, 0);
+    let lab = nights();
     let none = trend(&lab, &[]);
     assert_eq!(none["machines"][0]["canary"]["false_alarm_rate"], Value::Null);
     let text = lab.rtt(&["trend", "--now", &NOW.to_string()]).out;
@@ -150,16 +156,14 @@ fn false_alarms_are_counted_by_comparison() {
     );
 }
 
-/// The limit of the logs is 140 ns: 25 times that lies between the two levels, so the last ten nights are bad.
+/// The limit of logs and runs is 140 ns: 25 times that lies between the two levels, so the last ten nights are bad.
 #[test]
 fn budgets_burn_by_windows_and_decide_nothing() {
-    let lab = Lab::new();
-    nights(&lab);
-    assert_eq!(lab.rtt(&["append"]).code, 0);
+    let lab = nights();
     let without = trend(&lab, &[]);
     assert_eq!(without["machines"][0]["scenarios"][0]["slo"], Value::Null);
     assert!(without["notes"][0].as_str().is_some_and(|note| note.contains("--slo")), "{without}");
-    budgets(&lab, 25_000);
+    budgets(&lab, 25_000, &[]);
     let slo = trend(&lab, &[])["machines"][0]["scenarios"][0]["slo"].clone();
     assert_eq!((&slo["budget"]["runs"], &slo["budget"]["bad"]), (&180.into(), &60.into()));
     let rule = |at: usize| (slo["rules"][at]["burns"].clone(), slo["rules"][at]["long"]["runs"].clone());
@@ -172,9 +176,65 @@ fn budgets_burn_by_windows_and_decide_nothing() {
     assert!(text.code == 0 && text.out.contains("   1x: BURNS; 3d 100.0x on 18 runs, 6h 100.0x on 6 runs"), "{text:?}");
     let recent = trend(&lab, &["--days", "1"])["machines"][0]["scenarios"][0]["slo"].clone();
     assert_eq!(recent, slo, "the budget has its month, however few days are shown");
-    budgets(&lab, 40_000);
+    budgets(&lab, 40_000, &[]);
     let good = trend(&lab, &[])["machines"][0]["scenarios"][0]["slo"].clone();
     assert_eq!((&good["budget"]["bad"], &good["rules"][2]["burns"]), (&0.into(), &false.into()));
+}
+
+fn burn(lab: &Lab) -> Value {
+    trend(lab, &[])["machines"][0]["scenarios"][0]["slo"].clone()
+}
+
+/// A budget in nanoseconds holds on the machine that it names, and there in place of the multiple.
+#[test]
+fn a_machine_that_is_named_has_its_own_budget() {
+    let lab = nights();
+    let machine = header("any").fingerprint.machine.id().to_string();
+    let [all, bad] = [180, 60];
+    // By the limit every run is good; by nanoseconds those of the last ten nights are bad.
+    budgets(&lab, 100_000, &[("0123456789abcdef", 1), (&machine, 3_500)]);
+    let slo = burn(&lab);
+    assert_eq!((&slo["budget"]["runs"], &slo["budget"]["bad"]), (&all.into(), &bad.into()), "{slo}");
+    assert_eq!((&slo["p99_ns"], &slo["p99_permille_of_limit"]), (&3_500.into(), &Value::Null));
+    let text = lab.rtt(&["trend", "--now", &NOW.to_string()]).out;
+    assert!(text.contains("  budget: p99 at most 3.5us on this machine in 99 % of runs; 30d: "), "{text}");
+    // The other way about.
+    budgets(&lab, 1_000, &[(&machine, 90_000_000)]);
+    assert_eq!(burn(&lab)["budget"]["bad"], 0);
+    budgets(&lab, 25_000, &[("0123456789abcdef", 1)]);
+    let slo = burn(&lab);
+    assert_eq!((&slo["budget"]["bad"], &slo["p99_ns"]), (&bad.into(), &Value::Null), "another machine's");
+    let text = lab.rtt(&["trend", "--now", &NOW.to_string()]).out;
+    assert!(text.contains("  budget: p99 at most 25x the limit in 99 % of runs; 30d: "), "{text}");
+}
+
+/// The probes around a run are its limit; only where it has none, or one of them is nothing, is it that of its log.
+#[test]
+fn a_run_is_judged_by_the_limit_that_its_own_probes_measured() {
+    // p99, the probes of the run, the limit of its log; what 10 times the limit makes of it: runs, bad, without limit.
+    for (p99_ns, probes, log_ns, expected) in [
+        (1_500, Some([100, 400]), Some(140), [1, 0, 0]),
+        (1_300, Some([50, 200]), Some(140), [1, 1, 0]),
+        (2_001, Some([100, 400]), Some(140), [1, 1, 0]),
+        (1_500, Some([100, 400]), None, [1, 0, 0]),
+        (1_500, None, Some(140), [1, 1, 0]),
+        (1_300, None, Some(140), [1, 0, 0]),
+        (1_500, Some([0, 400]), Some(140), [1, 1, 0]),
+        (1_500, None, None, [0, 0, 1]),
+    ] {
+        let lab = Lab::new();
+        let mut header = header("tip");
+        header.created_unix_s = NOW - 60;
+        header.limits.line_round_trip_ns_p50 = log_ns;
+        let mut run = paired(Arm::Candidate, 0, p99_ns);
+        run.regime = probes.map(|[before_ns, after_ns]| RegimeProbe { cpus: [0, 1], before_ns, after_ns });
+        lab.gate(header, vec![run], GateVerdict::Pass, false);
+        assert_eq!(lab.rtt(&["append"]).code, 0);
+        budgets(&lab, 10_000, &[]);
+        let slo = burn(&lab);
+        let found = [&slo["budget"]["runs"], &slo["budget"]["bad"], &slo["runs_without_limit"]];
+        assert_eq!(found, expected.map(Value::from).each_ref(), "{p99_ns} {probes:?} {log_ns:?}: {slo}");
+    }
 }
 
 #[test]
@@ -192,7 +252,7 @@ fn what_cannot_be_shown_is_said() {
     );
     let machine = lab.rtt(&["trend", "--machine", "zz"]);
     assert!(machine.code == 2 && machine.err.contains("no machine `zz`"), "{machine:?}");
-    budgets(&lab, 25_000);
+    budgets(&lab, 25_000, &[]);
     let path = lab.root().join("ci/slo.lock.json");
     let text = fs::read_to_string(&path).expect("a lock").replace("25000", "26000");
     fs::write(&path, text).expect("edited");
