@@ -9,6 +9,7 @@
 
 mod digest;
 mod envelope;
+mod host_id;
 mod json_objects;
 mod json_scan;
 mod key_file;
@@ -22,6 +23,7 @@ mod verifying_key;
 
 pub use digest::{Digest, DigestTextError};
 pub use envelope::{Envelope, EnvelopeError, EnvelopeSignature, pae};
+pub use host_id::HostId;
 pub use key_file::{ReadKeyError, SaveKeyError};
 pub use near_name::near_name;
 pub use role::{Role, UnknownRole};

@@ -8,31 +8,58 @@ use std::{fmt, str::FromStr};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Role {
+    /// Trust documents: whose signatures count for everything else.
+    Root,
+    /// Plans: what a host obeys.
+    Planner,
     /// Tuned profiles.
     Profile,
+    /// Released builds.
+    Release,
+    /// A host's own checkpoints of its log, and nothing else: the one private key that a production host holds.
+    Host,
 }
 
 /// A role that this build does not know.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("role `{found}` is unknown, expected `profile`")]
+#[error("role `{found}` is unknown, expected `root`, `planner`, `profile`, `release` or `host`")]
 pub struct UnknownRole {
     /// What was read.
     pub found: String,
 }
 
 impl Role {
-    /// The role's name in key files.
+    /// Every role.
+    pub const ALL: [Role; 5] = [Role::Root, Role::Planner, Role::Profile, Role::Release, Role::Host];
+
+    /// The role's name in key files and trust documents.
     pub const fn name(self) -> &'static str {
         match self {
+            Role::Root => "root",
+            Role::Planner => "planner",
             Role::Profile => "profile",
+            Role::Release => "release",
+            Role::Host => "host",
         }
     }
 
-    /// Whether a key of this role may sign documents of `payload_type`: `application/vnd.rtt.<role>.v<number>+json`.
+    /// The one kind of document that keys of this role sign.
+    const fn document(self) -> &'static str {
+        match self {
+            Role::Root => "trust",
+            Role::Planner => "plan",
+            Role::Profile => "profile",
+            Role::Release => "release",
+            Role::Host => "checkpoint",
+        }
+    }
+
+    /// Whether a key of this role may sign documents of `payload_type`: `application/vnd.rtt.<kind>.v<number>+json`,
+    /// where the role has one kind and no two roles have the same.
     pub fn signs(self, payload_type: &str) -> bool {
         let version = payload_type
             .strip_prefix("application/vnd.rtt.")
-            .and_then(|rest| rest.strip_prefix(self.name()))
+            .and_then(|rest| rest.strip_prefix(self.document()))
             .and_then(|rest| rest.strip_prefix(".v"))
             .and_then(|rest| rest.strip_suffix("+json"));
         version.is_some_and(|version| !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit()))
@@ -49,10 +76,8 @@ impl FromStr for Role {
     type Err = UnknownRole;
 
     fn from_str(text: &str) -> Result<Role, UnknownRole> {
-        match text {
-            "profile" => Ok(Role::Profile),
-            _ => Err(UnknownRole { found: text.to_owned() }),
-        }
+        let found = Role::ALL.into_iter().find(|role| role.name() == text);
+        found.ok_or_else(|| UnknownRole { found: crate::strict_json::printable(text) })
     }
 }
 
@@ -60,24 +85,36 @@ impl FromStr for Role {
 mod tests {
     use super::*;
 
+    /// SEAL-6: each role signs one kind of document, in any version, and no other role signs that kind.
     #[test]
     fn a_role_signs_its_own_documents_only() {
-        for (payload_type, signs) in [
-            ("application/vnd.rtt.profile.v1+json", true),
-            ("application/vnd.rtt.profile.v12+json", true),
-            ("application/vnd.rtt.plan.v1+json", false),
-            ("application/vnd.rtt.profile.v+json", false),
-            ("application/vnd.rtt.profile.vx+json", false),
-            ("application/vnd.rtt.profiles.v1+json", false),
-            ("application/vnd.rtt.profile.v1", false),
-            ("", false),
+        for (kind, role) in [
+            ("trust", Role::Root),
+            ("plan", Role::Planner),
+            ("profile", Role::Profile),
+            ("release", Role::Release),
+            ("checkpoint", Role::Host),
         ] {
-            assert_eq!(Role::Profile.signs(payload_type), signs, "{payload_type}"); // SEAL-6
+            for signer in Role::ALL {
+                for (payload_type, of_kind) in [
+                    (format!("application/vnd.rtt.{kind}.v1+json"), true),
+                    (format!("application/vnd.rtt.{kind}.v12+json"), true),
+                    (format!("application/vnd.rtt.{kind}.v+json"), false),
+                    (format!("application/vnd.rtt.{kind}.vx+json"), false),
+                    (format!("application/vnd.rtt.{kind}s.v1+json"), false),
+                    (format!("application/vnd.rtt.{kind}.v1"), false),
+                    (format!("application/vnd.rtt.{kind}.v1+json "), false),
+                    (format!("application/vnd.rtt.{}.v1+json", kind.to_uppercase()), false),
+                ] {
+                    assert_eq!(signer.signs(&payload_type), of_kind && signer == role, "{signer}: {payload_type}");
+                }
+            }
+            assert_eq!(role.name().parse(), Ok(role));
         }
-        assert_eq!("profile".parse(), Ok(Role::Profile));
+        assert!(!Role::Profile.signs(""));
         assert_eq!(
-            "plan".parse::<Role>().expect_err("later").to_string(),
-            "role `plan` is unknown, expected `profile`"
+            "plan".parse::<Role>().expect_err("no role").to_string(),
+            "role `plan` is unknown, expected `root`, `planner`, `profile`, `release` or `host`"
         );
     }
 }

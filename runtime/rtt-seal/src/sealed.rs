@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 /// A document that travels signed.
 pub trait Document: DeserializeOwned {
-    /// Type and version of the document, `application/vnd.rtt.<role>.v<number>+json`.
+    /// Type and version of the document, `application/vnd.rtt.<kind>.v<number>+json`; one role's keys sign each kind.
     const PAYLOAD_TYPE: &'static str;
 
     /// Checks what the type cannot say: ranges, order, the canonical form.
@@ -313,7 +313,7 @@ mod tests {
         }
     }
 
-    /// A document that keys of the only role so far may not sign.
+    /// A document that keys of the role `profile` may not sign.
     #[derive(Debug, Deserialize)]
     struct Plan {}
 
