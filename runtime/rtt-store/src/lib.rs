@@ -1,0 +1,14 @@
+//! The store: objects by their digest and a write-ahead log, both over one [`Disk`].
+//!
+//! Everything that reaches a disk goes through [`Disk`], submit-and-complete, so that the code that runs in production
+//! runs as it is over a disk that a test made: one that tears, forgets, fails or rots.
+//!
+//! Not here: what a record of the log means, and which objects a state names. Those are their owners' bytes.
+
+mod disk;
+mod file_disk;
+
+pub use disk::{
+    Access, Answer, Cause, Counters, Counts, Disk, DiskError, Entry, EntryKind, FileId, Request, Stat, Token,
+};
+pub use file_disk::FileDisk;
