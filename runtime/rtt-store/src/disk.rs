@@ -87,6 +87,16 @@ pub enum Request {
         /// The file.
         file: FileId,
     },
+    /// Takes the file's advisory lock beside others that share it; waits while one holds it alone.
+    LockShared {
+        /// The file.
+        file: FileId,
+    },
+    /// Gives the file's advisory lock back.
+    Unlock {
+        /// The file.
+        file: FileId,
+    },
     /// Reads `len` bytes, fewer only at the end of the file. Answers [`Answer::Read`].
     Read {
         /// The file.

@@ -80,6 +80,12 @@ impl FileDisk {
             Request::Lock { file } => {
                 self.on_file("lock", file, |fd| rustix::fs::flock(fd, FlockOperation::NonBlockingLockExclusive))
             }
+            Request::LockShared { file } => self.on_file("share the lock", file, |fd| {
+                rustix::io::retry_on_intr(|| rustix::fs::flock(fd, FlockOperation::LockShared))
+            }),
+            Request::Unlock { file } => {
+                self.on_file("unlock", file, |fd| rustix::fs::flock(fd, FlockOperation::Unlock))
+            }
             Request::Read { file, offset, len, buffer } => self.read(file, offset, len, buffer),
             Request::Write { file, offset, bytes } => self.write(file, offset, bytes),
             Request::WriteSync { file, offset, bytes } => self.write_sync(file, offset, bytes),

@@ -103,3 +103,19 @@ fn waiting_for_one_keeps_the_others() {
         assert!(disk.complete().is_none());
     });
 }
+
+/// Locks are of open files: shared ones stand beside each other and keep one that would stand alone away.
+#[test]
+fn shared_locks_keep_an_exclusive_one_away() {
+    on_each_disk(|disk, _| {
+        let alone = create(disk, "a");
+        let mut shared = || run(disk, Request::Open { path: "a".into(), access: Access::Read }).opened();
+        let (first, second) = (shared(), shared());
+        run(disk, Request::LockShared { file: first });
+        run(disk, Request::LockShared { file: second });
+        run(disk, Request::Unlock { file: first });
+        assert_eq!(refused(disk, Request::Lock { file: alone }).cause, Cause::WOULD_BLOCK);
+        run(disk, Request::Close { file: second });
+        run(disk, Request::Lock { file: alone });
+    });
+}
