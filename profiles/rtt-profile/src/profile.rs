@@ -132,7 +132,7 @@ pub struct Evidence {
     /// Digests of the fits behind the recommendation, in the order in which they were made.
     pub fits: Vec<Digest>,
     /// Seed of the run.
-    #[serde(with = "decimal")]
+    #[serde(with = "rtt_seal::decimal")]
     pub seed: u64,
 }
 
@@ -290,35 +290,6 @@ fn check_text(field: &str, text: &str, limit: usize) -> Result<(), String> {
         return Err(format!("{field} has {} bytes, expected 1..={limit} without control characters", text.len()));
     }
     Ok(())
-}
-
-/// A u64 as a decimal string: numbers beyond 2^53 do not survive every JSON reader.
-mod decimal {
-    use serde::{Deserializer, Serializer, de};
-    use std::fmt;
-
-    pub(super) fn serialize<S: Serializer>(value: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(value)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-        deserializer.deserialize_str(Decimal)
-    }
-
-    struct Decimal;
-
-    impl de::Visitor<'_> for Decimal {
-        type Value = u64;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a decimal number below 2^64 as a string, without leading zeros")
-        }
-
-        fn visit_str<E: de::Error>(self, text: &str) -> Result<u64, E> {
-            let value = text.parse::<u64>().ok().filter(|value| value.to_string() == text);
-            value.ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
-        }
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! Not here: which documents exist (each document crate implements [`Document`]), when a document has expired,
 //! for which host it is. Those are checks of the document's own crate, after the signature.
 
+pub mod decimal;
 mod digest;
 mod envelope;
 mod host_id;

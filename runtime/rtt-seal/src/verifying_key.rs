@@ -12,6 +12,7 @@ use crate::digest::{from_hex, to_hex};
 use crate::key_file::{self, ReadKeyError, SaveKeyError};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ed25519_dalek::Signature;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{fmt, path::Path, str::FromStr};
 
 /// First word of a public key file.
@@ -82,7 +83,12 @@ pub enum KeyTextError {
 }
 
 impl KeyId {
-    fn of(public: &[u8; 32]) -> KeyId {
+    /// The id as it stands in binary records.
+    pub const fn as_bytes(&self) -> &[u8; 8] {
+        &self.0
+    }
+
+    pub(crate) fn of(public: &[u8; 32]) -> KeyId {
         let mut id = [0; 8];
         id.copy_from_slice(&blake3::hash(public).as_bytes()[..8]);
         KeyId(id)
@@ -98,6 +104,33 @@ impl fmt::Display for KeyId {
 impl fmt::Debug for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "KeyId({self})")
+    }
+}
+
+impl Serialize for KeyId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<KeyId, D::Error> {
+        deserializer.deserialize_str(KeyIdVisitor)
+    }
+}
+
+/// Refuses inside the reader of the string, so that a JSON error stands at the key id and not behind its parent.
+struct KeyIdVisitor;
+
+impl de::Visitor<'_> for KeyIdVisitor {
+    type Value = KeyId;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key id, 16 lower-case hexadecimal digits")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<KeyId, E> {
+        text.parse().map_err(E::custom)
     }
 }
 

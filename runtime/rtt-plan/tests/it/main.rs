@@ -1,0 +1,1 @@
+//! Plans as a host meets them: sealed, asked about, refused.
