@@ -118,6 +118,17 @@ pub enum SignError {
         /// What the check said.
         reason: String,
     },
+    /// What should be signed by one key more is no envelope.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    /// What should be signed by one key more is another kind of document.
+    #[error("payload type is `{}`, expected `{expected}`", strict_json::printable(found))]
+    PayloadType {
+        /// What the envelope says.
+        found: String,
+        /// What was asked for.
+        expected: &'static str,
+    },
 }
 
 /// Why a file was not loaded.
@@ -176,6 +187,38 @@ impl<T: Document> Sealed<T> {
         let document: T = strict_json::parse(payload)?;
         document.check(payload).map_err(|reason| SignError::Document { reason })?;
         seal(payload, T::PAYLOAD_TYPE, key).map(Sealed::from_bytes)
+    }
+
+    /// Adds a signature over the same payload, after checking that it is a document that [`Sealed::verify`] would take.
+    /// The signatures that are there are kept as they are, unlooked at; one that names this key is replaced.
+    ///
+    /// # Errors
+    /// [`SignError`], as [`Sealed::sign`]; also where there is no room for another signature.
+    pub fn cosign(&self, key: &SigningKey) -> Result<Sealed<T>, SignError> {
+        let mut envelope = Envelope::parse(&self.bytes)?;
+        if envelope.payload_type != T::PAYLOAD_TYPE {
+            return Err(SignError::PayloadType { found: envelope.payload_type, expected: T::PAYLOAD_TYPE });
+        }
+        let own = Sealed::<T>::sign(&envelope.payload, key)?;
+        envelope.signatures.retain(|signature| signature.keyid != Some(key.id()));
+        envelope.signatures.extend(Envelope::parse(&own.bytes)?.signatures);
+        let bytes = envelope.to_bytes();
+        Envelope::parse(&bytes)?;
+        Ok(Sealed::from_bytes(bytes))
+    }
+
+    /// The document that this says it is, unproven: for showing what would be signed, never for acting on it.
+    ///
+    /// # Errors
+    /// [`SealError`] where it would be refused whoever signed it.
+    pub fn unproven(&self) -> Result<T, SealError> {
+        let envelope = Envelope::parse(&self.bytes)?;
+        if envelope.payload_type != T::PAYLOAD_TYPE {
+            return Err(SealError::PayloadType { found: envelope.payload_type, expected: T::PAYLOAD_TYPE });
+        }
+        let document: T = strict_json::parse(&envelope.payload)?;
+        document.check(&envelope.payload).map_err(|reason| SealError::Document { reason })?;
+        Ok(document)
     }
 
     /// Reads a file of at most 2 MiB. Nothing is checked yet.
@@ -448,6 +491,29 @@ mod tests {
         let mut unnamed = signed_by(&[1, 1]);
         unnamed.signatures[1].keyid = None;
         assert!(matches!(verify(&unnamed, &two), Err(SealError::Threshold { found: 1, .. })));
+    }
+
+    /// SEAL-9: signatures are gathered one by one, and each counts once.
+    #[test]
+    fn a_document_is_signed_by_one_key_more() {
+        let two = || trust(&[1, 2, 3]).with_threshold(NonZeroUsize::new(2).expect("two")).expect("keys");
+        let once = Sealed::<Note>::sign(PAYLOAD, &fixed(1)).expect("signed");
+        let again = once.cosign(&fixed(1)).expect("signed");
+        assert_eq!(again.as_bytes(), once.as_bytes(), "the same key replaces its signature");
+        assert!(matches!(again.verify(&two()), Err(SealError::Threshold { found: 1, threshold: 2 })));
+        let mut sealed = once.cosign(&fixed(3)).expect("signed");
+        assert_eq!(sealed.clone().verify(&two()).expect("verified").payload(), PAYLOAD);
+        assert_eq!(sealed.unproven().expect("a note").text, "hi");
+        for seed in 4..18 {
+            sealed = sealed.cosign(&fixed(seed)).expect("signed");
+        }
+        let full = sealed.cosign(&fixed(18)).expect_err("no room");
+        assert!(matches!(full, SignError::Envelope(EnvelopeError::TooManySignatures { found: 17 })), "{full:?}");
+        let bad = Sealed::<Note>::from_bytes(
+            super::seal(br#"{"text":"bad"}"#, Note::PAYLOAD_TYPE, &fixed(1)).expect("sealed"),
+        );
+        assert!(matches!(bad.cosign(&fixed(2)), Err(SignError::Document { .. })), "nothing is signed unlooked at");
+        assert!(matches!(bad.unproven(), Err(SealError::Document { .. })));
     }
 
     /// SEAL-9
