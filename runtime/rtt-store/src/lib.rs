@@ -5,6 +5,7 @@
 //!
 //! Not here: what a record of the log means, and which objects a state names. Those are their owners' bytes.
 
+pub mod cas;
 mod disk;
 mod file_disk;
 
