@@ -8,6 +8,7 @@
 pub mod cas;
 mod disk;
 mod file_disk;
+pub mod wal;
 
 pub use disk::{
     Access, Answer, Cause, Counters, Counts, Disk, DiskError, Entry, EntryKind, FileId, Request, Stat, Token,

@@ -1,0 +1,225 @@
+//! Reads a log from its segments: the records it holds, where it ends, and what is wrong with it.
+//!
+//! WAL-3   A torn tail is what one write left in its middle: bytes behind the last whole record, in one segment, not
+//!         longer than a group, among which every whole record is of that group and in its place. It is cut, and said.
+//! WAL-4   Anything else behind the last whole record is damage: the log is refused, nothing is written, and segment,
+//!         offset and record are named.
+
+use super::format::{self, BLOCK, NoHeader, Place, Record, Whole, is_zero};
+use super::group_commit::{End, GROUP_BYTES};
+use super::merkle::Frontier;
+use super::segment_files::SegmentFiles;
+use super::{Damage, OpenError, Options, Torn};
+use crate::Disk;
+use std::collections::VecDeque;
+use std::ops::Range;
+
+/// A log as its segments tell it.
+#[derive(Debug)]
+pub(crate) struct Scanned {
+    pub records: Vec<Record>,
+    pub end: End,
+    pub torn: Option<Torn>,
+    /// What must be zero before the log goes on: the torn tail, and what a segment lacks of its length.
+    pub clear: Vec<(u32, Range<usize>)>,
+}
+
+struct Scan<'a> {
+    options: &'a Options,
+    records: Vec<Record>,
+    end: End,
+    /// First record of the group that the last whole record is of.
+    group_first: u64,
+    /// Where the first byte stands that is not told by a whole record.
+    behind: Place,
+    /// No more records are expected; what is not zero from here on remains of something.
+    ended: bool,
+    remains: Vec<(u32, Range<usize>)>,
+    clear: Vec<(u32, Range<usize>)>,
+}
+
+/// Reads every segment. Writes nothing.
+pub(crate) fn scan<D: Disk>(files: &mut SegmentFiles<D>, options: &Options) -> Result<Scanned, OpenError> {
+    let end = End {
+        segment: 0,
+        segment_bytes: options.segment_bytes as usize,
+        offset: 0,
+        spares: VecDeque::new(),
+        size: 0,
+        tip: format::genesis(&options.origin),
+        frontier: Frontier::default(),
+    };
+    let behind = Place { segment: 0, offset: 0 };
+    let (records, remains, clear) = (Vec::new(), Vec::new(), Vec::new());
+    let mut scan = Scan { options, records, end, group_first: 0, behind, ended: false, remains, clear };
+    let mut image = Vec::new();
+    for (index, segment) in files.list()?.into_iter().enumerate() {
+        if segment as usize != index {
+            return Err(scan.damage(Place { segment: index as u32, offset: 0 }, "the segment is missing"));
+        }
+        image = files.read(segment, image)?;
+        scan.segment(segment, &mut image)?;
+    }
+    scan.finish()
+}
+
+impl Scan<'_> {
+    fn segment(&mut self, segment: u32, image: &mut Vec<u8>) -> Result<(), OpenError> {
+        let found = image.len();
+        let header = if found < BLOCK { Err(NoHeader::Broken) } else { format::decode_header(&image[..BLOCK]) };
+        let nominal = header.map_or(self.options.segment_bytes as usize, |header| header.segment_bytes as usize);
+        if found < nominal {
+            image.resize(nominal, 0);
+            self.clear.push((segment, found..nominal));
+        }
+        let (bytes, fresh) = (image.len() / BLOCK * BLOCK, is_zero(image));
+        let from = if self.ended || fresh { 0 } else { self.begin(segment, header, bytes)? };
+        if from > 0 {
+            let from = self.groups(segment, from, &image[..bytes])?;
+            self.behind = Place { segment, offset: from as u32 };
+            self.end.offset = from.next_multiple_of(BLOCK);
+        } else {
+            if !self.ended && !fresh {
+                self.behind = Place { segment, offset: 0 };
+            }
+            match segment {
+                // No segment stands before it in which the log could go on.
+                0 => self.end.segment_bytes = bytes,
+                _ => self.end.spares.push_back(bytes),
+            }
+            self.ended = true;
+        }
+        let from = if self.behind.segment == segment { self.behind.offset as usize } else { 0 };
+        self.remains_of(segment, from, image)
+    }
+
+    /// Enters a segment by its header; returns where its groups begin, 0 when the header is broken.
+    fn begin(
+        &mut self,
+        segment: u32,
+        header: Result<format::SegmentHeader, NoHeader>,
+        bytes: usize,
+    ) -> Result<usize, OpenError> {
+        let path = || super::segment_files::path(&self.options.folder, segment);
+        let header = match header {
+            Err(NoHeader::Version(found)) => return Err(OpenError::Version { path: path(), found }),
+            Err(NoHeader::Broken) => return Ok(0),
+            Ok(header) => header,
+        };
+        if header.origin != self.options.origin {
+            let expected = self.options.origin;
+            return Err(OpenError::OtherOrigin { path: path(), found: header.origin, expected });
+        }
+        let place = Place { segment, offset: 0 };
+        let expected = (segment, self.end.size, self.end.tip);
+        if (header.segment, header.first_sequence, header.parent) != expected {
+            return Err(self.damage(place, "the segment does not follow the record before it"));
+        }
+        (self.end.segment, self.end.segment_bytes) = (segment, bytes);
+        Ok(BLOCK)
+    }
+
+    /// Reads groups from `at`; returns the end of the last whole record, or of the zeros that fill its block.
+    fn groups(&mut self, segment: u32, mut at: usize, image: &[u8]) -> Result<usize, OpenError> {
+        let mut between = true; // Only a new group may begin here.
+        while at < image.len() {
+            let place = Place { segment, offset: at as u32 };
+            if let Some(whole) = format::decode_record(&image[at..]) {
+                self.accept(&whole, place, between)?;
+                at += whole.bytes;
+                between = false;
+                continue;
+            }
+            let block_end = at.next_multiple_of(BLOCK);
+            if at == block_end || !is_zero(&image[at..block_end]) {
+                break;
+            }
+            (at, between) = (block_end, true);
+        }
+        Ok(at)
+    }
+
+    /// Takes the record if it is the one that must stand here; a whole one that is not was put here by no crash.
+    fn accept(&mut self, whole: &Whole<'_>, place: Place, between: bool) -> Result<(), OpenError> {
+        let head = &whole.head;
+        let new_group = head.group_first == head.sequence && (place.offset as usize).is_multiple_of(BLOCK);
+        let reason = if head.place != place {
+            "a record that belongs elsewhere"
+        } else if head.sequence != self.end.size {
+            "a record with another number"
+        } else if head.parent != self.end.tip {
+            "a record that does not follow the one before it" // WAL-1
+        } else if !new_group && (between || head.group_first != self.group_first) {
+            "a record of another group"
+        } else {
+            self.group_first = head.group_first;
+            (self.end.size, self.end.tip) = (head.sequence + 1, whole.digest);
+            self.end.frontier.push(&whole.digest);
+            let (sequence, kind, payload) = (head.sequence, head.kind, whole.payload.to_vec());
+            self.records.push(Record { sequence, kind, payload, digest: whole.digest });
+            return Ok(());
+        };
+        Err(self.damage(place, reason))
+    }
+
+    /// WAL-4: refuses what no torn write leaves behind the last whole record.
+    fn remains_of(&mut self, segment: u32, from: usize, image: &[u8]) -> Result<(), OpenError> {
+        let Some(first) = image[from..].iter().position(|byte| *byte != 0) else { return Ok(()) };
+        let last = image.iter().rposition(|byte| *byte != 0).expect("one byte is not zero");
+        let start = self.behind;
+        let damage = |at: usize, what: &str| {
+            let beyond = super::segment_files::path(&self.options.folder, segment);
+            self.damage(start, &format!("no whole record stands here, but {what} at byte {at} of {beyond}"))
+        };
+        if from == 0
+            && let Ok(header) = format::decode_header(&image[..BLOCK])
+            && header.first_sequence != self.end.size
+        {
+            return Err(damage(0, "a later segment begins"));
+        }
+        let mut at = (from + first) & !7;
+        while at <= last {
+            let Some(whole) = format::decode_record(&image[at..]) else {
+                at += 8;
+                continue;
+            };
+            let head = &whole.head;
+            if head.place != (Place { segment, offset: at as u32 }) {
+                return Err(damage(at, &format!("record {} stands out of its place", head.sequence)));
+            }
+            if head.sequence < self.end.size || ![self.end.size, self.group_first].contains(&head.group_first) {
+                return Err(damage(at, &format!("record {} of another group stands", head.sequence)));
+            }
+            at += whole.bytes;
+        }
+        if let Some((other, _)) = self.remains.first() {
+            return Err(damage(from + first, &format!("bytes that are not zero stand, as in segment {other},")));
+        }
+        if last + 1 - from > GROUP_BYTES {
+            return Err(damage(last, "more bytes than one write has end"));
+        }
+        self.remains.push((segment, from + first..last + 1));
+        self.ended = true;
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Scanned, OpenError> {
+        let short = self.clear.first().map(|(segment, range)| (*segment, range.start..range.start));
+        let remains = self.remains.pop();
+        self.clear.extend(remains.clone());
+        let torn = remains.or(short).map(|(segment, range)| {
+            let path = super::segment_files::path(&self.options.folder, segment);
+            Torn { path, offset: range.start as u64, bytes: range.len() as u64, record: self.end.size }
+        });
+        Ok(Scanned { records: self.records, end: self.end, torn, clear: self.clear })
+    }
+
+    fn damage(&self, place: Place, reason: &str) -> OpenError {
+        OpenError::Damaged(Damage {
+            path: super::segment_files::path(&self.options.folder, place.segment),
+            offset: u64::from(place.offset),
+            record: self.end.size,
+            reason: reason.to_owned(),
+        })
+    }
+}
