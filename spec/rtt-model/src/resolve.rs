@@ -24,8 +24,6 @@ pub enum Duty {
         plan: PlanId,
         /// Those that have not committed.
         participants: Participants,
-        /// The generation that the target gets.
-        generation: u64,
     },
     /// Read back what runs: write Verified when it is the target, else Undo.
     Verify {
@@ -63,9 +61,7 @@ pub fn resolve(state: &State) -> Option<Duty> {
     Some(match open.phase {
         Phase::Preparing => Duty::Abort { plan, participants },
         Phase::Committing if open.uncommitted().is_empty() => Duty::Verify { plan, target_root: open.target_root },
-        Phase::Committing => {
-            Duty::Commit { plan, participants: open.uncommitted(), generation: open.commit_generation() }
-        }
+        Phase::Committing => Duty::Commit { plan, participants: open.uncommitted() },
         Phase::Undoing => {
             let (base_root, generation) = (open.base_root, open.rollback_generation());
             Duty::Undo { plan, participants, base_root, generation }

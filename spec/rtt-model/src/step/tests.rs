@@ -205,7 +205,7 @@ fn duties_lead_to_the_end() {
         ("genesis", Some(Duty::Checkpoint)),
         (READY, None),
         (OPEN, Some(Duty::Abort { plan, participants })),
-        (committing, Some(Duty::Commit { plan, participants: one, generation: 1 })),
+        (committing, Some(Duty::Commit { plan, participants: one })),
         (COMMITTED, Some(Duty::Verify { plan, target_root: TARGET })),
         (UNDOING, Some(Duty::Undo { plan, participants, base_root: BASE, generation: 2 })),
         (VERIFIED, Some(Duty::Checkpoint)),
