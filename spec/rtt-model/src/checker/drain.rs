@@ -1,21 +1,12 @@
 //! A world left alone: no plan is handed in, nothing fails, nothing crashes.
 
 use super::Explored;
-use super::documents::{Content, PARTICIPANTS};
+use super::documents::PARTICIPANTS;
 use super::world::World;
-use crate::State;
 
 /// Moves within which every world comes to rest: begin, prepare, commit, commit each, verify, decide to go back, undo
 /// each, roll back and seal, with a sync behind each record that is waited for.
 pub const DRAIN_MOVES: usize = 12 + 3 * PARTICIPANTS;
-
-/// What is left when a world came to rest.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Rest {
-    log: State,
-    running: [Content; PARTICIPANTS],
-    staged: [Option<u8>; PARTICIPANTS],
-}
 
 /// Which of the moves that stand open is taken.
 #[derive(Clone, Copy)]
@@ -26,7 +17,7 @@ pub enum Order {
 
 impl Explored {
     /// The rest that a world comes to, or `None` when it takes more than [`DRAIN_MOVES`].
-    pub fn drain(&self, world: &World, order: Order) -> Option<Rest> {
+    pub fn drain(&self, world: &World, order: Order) -> Option<World> {
         let mut world = world.clone();
         for _ in 0..=DRAIN_MOVES {
             let moves = self.own_moves(&world);
@@ -35,7 +26,7 @@ impl Explored {
                 Order::Last => moves.last(),
             };
             let Some(next) = next else {
-                return Some(Rest { log: world.log, running: world.running, staged: world.staged });
+                return Some(world);
             };
             world = self.after(&world, *next)?;
         }
@@ -54,8 +45,10 @@ impl Explored {
         if world.doomed.is_none() {
             return true; // Nobody has failed or crashed: the plan goes on, and after a crash it does not.
         }
-        let rest = self.drain(world, Order::First);
+        let rest =
+            |world: &World, order| self.drain(world, order).map(|world| (world.log, world.running, world.staged));
+        let expected = rest(world, Order::First);
         let fewest = if world.is_unsettled { world.pending.len() } else { 0 };
-        (fewest..=world.pending.len()).all(|kept| self.drain(&world.after_crash(kept), Order::Last) == rest)
+        (fewest..=world.pending.len()).all(|kept| rest(&world.after_crash(kept), Order::Last) == expected)
     }
 }
