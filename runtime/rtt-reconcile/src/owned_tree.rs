@@ -1,0 +1,109 @@
+//! Directories that belong to a participant: read without following links, removed without crossing into a mount.
+
+use rtt_plan::{FileMode, Inventory, Item};
+use rtt_seal::Digest;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+/// Bytes that are read at once.
+const CHUNK: usize = 128 << 10;
+
+/// Opens a file for reading, and no link.
+pub fn open(path: &Path) -> io::Result<File> {
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK; // Nobody is waited for behind a pipe.
+    OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)
+}
+
+/// What the files below `root` are; nothing where there is no such directory. What is no plain file counts as an item that
+/// no plan makes, so that it is told as a change. `with_mode` says whether the permission bits are a part of the state.
+///
+/// # Errors
+/// Where a file cannot be read: a state that cannot be told is not told as empty.
+pub fn inventory(root: &Path, with_mode: bool) -> io::Result<Inventory> {
+    let mut inventory = Inventory::default();
+    match fs::symlink_metadata(root) {
+        Ok(found) if found.is_dir() => walk(root, "", with_mode, &mut inventory)?,
+        Ok(_) => return Err(io::Error::new(io::ErrorKind::NotADirectory, "expected a directory")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    Ok(inventory)
+}
+
+fn walk(folder: &Path, prefix: &str, with_mode: bool, inventory: &mut Inventory) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let (name, path) = (entry.file_name(), entry.path());
+        let item = format!("{prefix}{}", name.to_string_lossy());
+        let found = fs::symlink_metadata(&path)?;
+        if found.is_dir() {
+            walk(&path, &format!("{item}/"), with_mode, inventory)?;
+            continue;
+        }
+        let foreign = |what: &[u8]| Digest::of(&[b"no file: ", what, name.as_bytes()].concat());
+        let (object, mode) = if found.is_symlink() {
+            (foreign(fs::read_link(&path)?.as_os_str().as_bytes()), None)
+        } else if !found.is_file() || name.to_str().is_none() {
+            (foreign(b""), None)
+        } else {
+            // A mode that no plan sets is a change as well: it is told as none.
+            let bits = u16::try_from(found.permissions().mode() & 0o7777).ok();
+            (digest(&path)?, bits.and_then(FileMode::new).filter(|_| with_mode))
+        };
+        inventory.items.insert(item, Item { object, mode });
+    }
+    Ok(())
+}
+
+fn digest(path: &Path) -> io::Result<Digest> {
+    let mut file = open(path)?;
+    let mut hasher = blake3::Hasher::new();
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        match file.read(&mut chunk)? {
+            0 => return Ok(Digest(*hasher.finalize().as_bytes())),
+            read => drop(hasher.update(&chunk[..read])),
+        }
+    }
+}
+
+/// Makes a directory for its owner, and those above it.
+pub fn make(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o755).create(path)
+}
+
+/// Makes the names in a directory durable.
+pub fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Removes a tree of ours, links themselves and not what they lead to. What is mounted below it ends the removal.
+///
+/// # Errors
+/// Where something cannot be removed, or is another file system's.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(found) => remove_on(path, found.dev(), &found),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn remove_on(path: &Path, device: u64, found: &fs::Metadata) -> io::Result<()> {
+    if found.dev() != device {
+        let words = format!("{} is mounted: unmount it first", path.display());
+        return Err(io::Error::new(io::ErrorKind::CrossesDevices, words));
+    }
+    if !found.is_dir() {
+        return fs::remove_file(path);
+    }
+    for entry in fs::read_dir(path)? {
+        let below = entry?.path();
+        let found = fs::symlink_metadata(&below)?;
+        remove_on(&below, device, &found)?;
+    }
+    fs::remove_dir(path)
+}

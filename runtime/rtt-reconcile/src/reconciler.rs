@@ -1,0 +1,458 @@
+//! Two phases over all participants, from a verified plan to a checkpoint, and the same way on after a crash.
+//!
+//! `scan -> Begin -> prepare all -> Commit -> commit each -> verify -> Verified`, or back: `Abort` before the commit
+//! point, `Undo ... RolledBack` behind it. From the commit point on there is one way, [`Reconciler::settle`], which asks
+//! the spec what is owed; a restart takes the same.
+//!
+//! REC-1   Only a plan that was verified here is begun: [`Reconciler::apply`] takes it sealed and verifies it.
+//! REC-2   Commit is written when every participant has prepared; Verified, when every one has committed.
+//! REC-3   Each Begin is closed: by this call, or by the next that opens the log.
+//! REC-4   A plan is attempted once: its Begin burns it.
+//! REC-5   A sequence is burnt by its Begin, also by that of a plan that changes nothing.
+//! REC-6   A plan is begun on the state that it was made on, and that is scanned again right before Commit.
+//! REC-7   What is behind the commit point is never aborted; what is before it is, after a crash.
+//! REC-8   Once Undo is written, the transaction only goes back.
+//! REC-9   Verified means that what runs was read back and is the target.
+//! REC-10  A rollback restores the base, under a generation of its own.
+//! REC-11  A plan is begun in its time, by a clock that does not go back.
+//! REC-12  No plan is begun under an older trust root or for an older build than one before it.
+//! REC-13  What is owed comes to an end.
+//!
+//! Not here: keys and files of an operator (`rtt`), what a participant does (`tree`), the log's bytes (`rtt-store`).
+
+use crate::entry::{Beside, Entry, model_plan};
+use crate::log::{Log, WriteError};
+use rtt_model::{Action, Begin, Duty, Participants, Reason, Root};
+use rtt_plan::{
+    Build, EffectError, HostFacts, HostState, Inventory, Kind, Participant, ParticipantError, Plan, PlanId, Policy,
+    RefuseError, StateRoot,
+};
+use rtt_seal::{KeyId, SealError, Sealed, TrustedKeys, Verified};
+use rtt_store::Disk;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the host holds against a plan, beside its log.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// The build that runs.
+    pub build: Build,
+    /// Version of the trust document in force.
+    pub trust_version: u64,
+    /// What plans may do here.
+    pub policy: Policy,
+    /// This machine's id; `None` where it cannot be told.
+    pub machine: Option<String>,
+}
+
+/// How a plan ended. Each is in the log.
+#[derive(Debug)]
+pub enum Ended {
+    /// It runs, and was read back.
+    Verified {
+        /// The new generation.
+        generation: u64,
+        /// The new root.
+        root: StateRoot,
+    },
+    /// It never ran.
+    Aborted {
+        /// Why.
+        reason: Reason,
+        /// What failed.
+        cause: String,
+    },
+    /// It ran in part or whole, and the state before it runs again, under a new generation.
+    RolledBack {
+        /// Why.
+        reason: Reason,
+        /// What failed.
+        cause: String,
+        /// The new generation.
+        generation: u64,
+    },
+}
+
+/// An item that somebody changed behind the log's back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drift {
+    /// The participant.
+    pub participant: String,
+    /// The item.
+    pub item: String,
+    /// What the log says; `None` for nothing.
+    pub held: Option<rtt_plan::Item>,
+    /// What runs.
+    pub runs: Option<rtt_plan::Item>,
+}
+
+/// Why a plan was not begun. Nothing was written, and nothing changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The signature, the key or the form.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// This host does not begin it.
+    #[error(transparent)]
+    Refused(#[from] RefuseError),
+    /// The state that runs is not the one in the log.
+    #[error("{} of the running state changed behind the log: look with `rtt plan status`, put them back, or `rtt plan draft` from what runs after `rtt adopt`", count(.0))]
+    Drift(Vec<Drift>),
+    /// It does not lead where it says.
+    #[error("the plan does not fit the state")]
+    Effect(#[from] EffectError),
+    /// What runs cannot be told.
+    #[error(transparent)]
+    Scan(#[from] ParticipantError),
+    /// The log took no Begin.
+    #[error("the plan was not begun")]
+    Begin(#[source] WriteError),
+    /// It was begun, and its end could not be reached now; the next that opens the log goes on.
+    #[error(transparent)]
+    Stuck(#[from] SettleError),
+}
+
+/// Why what is owed could not be done now. The log says what is owed; opening it again goes on with that.
+#[derive(Debug, thiserror::Error)]
+pub enum SettleError {
+    /// The log takes no more.
+    #[error("the log does not take what happened; nothing is lost: fix the cause and open it again")]
+    Write(#[from] WriteError),
+    /// A participant cannot go back, or cannot tell what runs.
+    #[error("plan {plan} is in doubt: {doing} did not succeed; fix the cause, then `rtt recover` goes on")]
+    Participant {
+        /// The plan.
+        plan: PlanId,
+        /// What was tried.
+        doing: &'static str,
+        /// Why it failed.
+        source: ParticipantError,
+    },
+    /// All have gone back, but what runs is not the base.
+    #[error("plan {plan} was undone, but root {found} runs, expected {expected}: put it back, then `rtt recover`")]
+    Unrestored {
+        /// The plan.
+        plan: PlanId,
+        /// What runs.
+        found: StateRoot,
+        /// The base.
+        expected: StateRoot,
+    },
+    /// The log names a participant that this host does not have.
+    #[error("plan {plan} has a participant `{participant}`, which this host lacks")]
+    NoParticipant {
+        /// The plan.
+        plan: PlanId,
+        /// The participant.
+        participant: String,
+    },
+}
+
+fn count(drift: &[Drift]) -> String {
+    let first = drift.first().map_or(String::new(), |first| format!(" ({} {})", first.participant, first.item));
+    format!("{} items{first}", drift.len())
+}
+
+/// The one writer of a host's state.
+pub struct Reconciler<'a, D> {
+    log: Log<'a, D>,
+    participants: BTreeMap<String, Box<dyn Participant + 'a>>,
+}
+
+impl<'a, D: Disk> Reconciler<'a, D> {
+    /// Takes the log over, begins it where it is empty, and does what a crash left to do; how the transaction that was
+    /// open ended, if one was.
+    ///
+    /// # Errors
+    /// [`SettleError`].
+    ///
+    /// # Panics
+    /// When two participants have one name.
+    pub fn open(
+        log: Log<'a, D>,
+        participants: Vec<Box<dyn Participant + 'a>>,
+    ) -> Result<(Reconciler<'a, D>, Option<Ended>), SettleError> {
+        let count = participants.len();
+        let participants: BTreeMap<_, _> = participants.into_iter().map(|p| (p.name().to_owned(), p)).collect();
+        assert_eq!(participants.len(), count, "each participant has a name of its own");
+        let mut reconciler = Reconciler { log, participants };
+        if reconciler.log.told().state.host().is_none() {
+            let held =
+                reconciler.scan().map_err(|source| in_doubt(PlanId(rtt_seal::Digest([0; 32])), "scanning", source))?;
+            let host = rtt_model::HostId(reconciler.log.host().0.0);
+            let action = Action::Genesis { host, root: Root(held.root().0.0) };
+            reconciler.log.write(Entry { action, beside: Beside::State(held) })?;
+        }
+        let ended = reconciler.settle(Reason::Recovered, "the log was opened again")?;
+        Ok((reconciler, ended))
+    }
+
+    /// The log.
+    pub fn log(&self) -> &Log<'a, D> {
+        &self.log
+    }
+
+    /// What runs: every participant, read back.
+    ///
+    /// # Errors
+    /// [`ParticipantError`] where one cannot tell.
+    pub fn scan(&mut self) -> Result<HostState, ParticipantError> {
+        let mut state = HostState::default();
+        for (name, participant) in &mut self.participants {
+            let malformed = |source| ParticipantError::State { participant: name.clone(), source: Box::new(source) };
+            let inventory = Inventory::from_canonical(&participant.scan()?).map_err(malformed)?;
+            state.participants.insert(name.clone(), inventory);
+        }
+        Ok(state)
+    }
+
+    /// What somebody changed behind the log's back.
+    ///
+    /// # Errors
+    /// [`ParticipantError`] where what runs cannot be told.
+    pub fn drift(&mut self) -> Result<Vec<Drift>, ParticipantError> {
+        let runs = self.scan()?;
+        Ok(drift(&self.log.told().held, &runs))
+    }
+
+    /// What this host knows when it is asked to begin `plan`.
+    pub fn facts(&self, plan: &Plan, terms: &Terms) -> HostFacts {
+        let state = &self.log.told().state;
+        let (id, key) = (plan.id(), model_key(plan.planner));
+        HostFacts {
+            host: self.log.host(),
+            build: terms.build,
+            build_floor: Build::from_u64(state.build()).expect("a Begin holds a build"),
+            generation: state.generation(),
+            root: StateRoot(rtt_seal::Digest(state.root().0)),
+            sequences: state.burnt(key).map(|burnt| (plan.planner, burnt)).into_iter().collect(),
+            attempted: BTreeSet::from_iter(state.was_attempted(model_plan(id)).then_some(id)),
+            clock_floor_unix_s: state.clock_unix_s(),
+            trust_version: terms.trust_version,
+            trust_version_floor: state.trust_version(),
+            policy: terms.policy.clone(),
+            machine: terms.machine.clone(),
+        }
+    }
+
+    /// Whether `sealed` would be begun now, and the plan: signature, terms, base and effect. Nothing is written.
+    ///
+    /// # Errors
+    /// [`ApplyError`].
+    pub fn admit(
+        &mut self,
+        sealed: Sealed<Plan>,
+        keys: &TrustedKeys,
+        terms: &Terms,
+        now_unix_s: u64,
+    ) -> Result<Verified<Plan>, ApplyError> {
+        let plan = sealed.verify(keys)?; // REC-1
+        Plan::admit(&plan, &self.facts(&plan, terms), now_unix_s)?;
+        let runs = self.scan()?;
+        let drift = drift(&self.log.told().held, &runs);
+        if !drift.is_empty() {
+            return Err(ApplyError::Drift(drift));
+        }
+        plan.effect(&runs)?;
+        Ok(plan)
+    }
+
+    /// Carries a plan out, to one of its ends.
+    ///
+    /// # Errors
+    /// [`ApplyError`]. But for [`ApplyError::Stuck`], nothing was written and nothing changed.
+    pub fn apply(
+        &mut self,
+        sealed: Sealed<Plan>,
+        keys: &TrustedKeys,
+        terms: &Terms,
+        now_unix_s: u64,
+    ) -> Result<Ended, ApplyError> {
+        let envelope = sealed.as_bytes().to_vec();
+        let plan = self.admit(sealed, keys, terms, now_unix_s)?;
+        let begin = self.begin_of(&plan, terms, now_unix_s);
+        let id = plan.id();
+        let beside = Beside::Plan(Box::new((*plan).clone()), envelope);
+        self.log.write(Entry { action: Action::Begin(begin), beside }).map_err(ApplyError::Begin)?;
+        let (reason, cause) = match self.prepare_and_commit(id, &plan) {
+            Ok(()) => (Reason::Recovered, String::new()), // Behind the commit point no abort is owed.
+            Err(failed) => failed,
+        };
+        let ended = self.settle(reason, &cause)?;
+        Ok(ended.expect("REC-3: a transaction was open"))
+    }
+
+    fn begin_of(&self, plan: &Plan, terms: &Terms, now_unix_s: u64) -> Begin {
+        let floor = self.log.told().state.clock_unix_s();
+        Begin {
+            plan: model_plan(plan.id()),
+            kind: match plan.kind {
+                Kind::Apply => rtt_model::Kind::Apply,
+                Kind::Rollback => rtt_model::Kind::Rollback,
+            },
+            key: model_key(plan.planner),
+            sequence: plan.sequence,
+            audience: rtt_model::HostId(plan.audience.0.0),
+            base_generation: plan.base.generation,
+            base_root: Root(plan.base.state_root.0.0),
+            target_root: Root(plan.target_root.0.0),
+            participants: plan.participants().len() as u8,
+            not_before_unix_s: plan.not_before_unix_s,
+            expires_unix_s: plan.expires_unix_s,
+            now_unix_s: now_unix_s.max(floor), // REC-11
+            trust_version: terms.trust_version,
+            build: terms.build.to_u64(),
+        }
+    }
+
+    /// REC-2: every participant prepares, then Commit is written; or why not.
+    fn prepare_and_commit(&mut self, id: PlanId, plan: &Plan) -> Result<(), (Reason, String)> {
+        for (position, name) in plan.participants().into_iter().enumerate() {
+            let participant = self.participants.get_mut(name).expect("its op had an effect");
+            let prepared = participant.prepare(id, &plan.ops_of(name));
+            prepared.map_err(|error| (Reason::PrepareFailed, rtt_seal::in_full(&error)))?;
+            let action = Action::Prepared { plan: model_plan(id), participant: position as u8 };
+            self.write_or_abort(action)?;
+        }
+        let changed = |cause: String| (Reason::BaseChanged, cause);
+        let runs = self.scan().map_err(|error| changed(rtt_seal::in_full(&error)))?;
+        if runs.root() != plan.base.state_root {
+            return Err(changed(format!("root {} runs now, expected {}", runs.root(), plan.base.state_root))); // REC-6
+        }
+        let generation = plan.base.generation + 1;
+        self.write_or_abort(Action::Commit { plan: model_plan(id), generation })
+    }
+
+    fn write_or_abort(&mut self, action: Action) -> Result<(), (Reason, String)> {
+        self.log.write(Entry::of(action)).map_err(|error| {
+            let reason = if error.is_no_space() { Reason::NoSpace } else { Reason::Stopped };
+            (reason, rtt_seal::in_full(&error))
+        })
+    }
+
+    /// REC-13: does what the log says is owed until nothing is; how the open transaction ended.
+    fn settle(&mut self, reason: Reason, cause: &str) -> Result<Option<Ended>, SettleError> {
+        let (mut reason, mut cause, mut ended) = (reason, cause.to_owned(), None);
+        while let Some(duty) = self.log.duty() {
+            match duty {
+                Duty::Abort { plan, participants } => {
+                    self.each(plan, participants, "aborting", |participant, id| participant.abort(id))?;
+                    self.log.write(Entry::of(Action::Abort { plan, reason }))?;
+                    ended = Some(Ended::Aborted { reason, cause: cause.clone() });
+                }
+                Duty::Commit { plan, participants, .. } => {
+                    if let Err(failed) = self.commit(plan, participants)? {
+                        (reason, cause) = (Reason::CommitFailed, failed);
+                        self.log.write(Entry::of(Action::Undo { plan, reason }))?; // REC-8
+                    }
+                }
+                Duty::Verify { plan, target_root } => match self.read_back(plan)? {
+                    found if found == target_root => {
+                        self.log.write(Entry::of(Action::Verified { plan, root: found }))?; // REC-9
+                        let state = &self.log.told().state;
+                        ended = Some(Ended::Verified { generation: state.generation(), root: root_of(found) });
+                    }
+                    found => {
+                        (reason, cause) = (Reason::VerifyFailed, format!("root {found} was read back"));
+                        self.log.write(Entry::of(Action::Undo { plan, reason }))?;
+                    }
+                },
+                Duty::Undo { plan, participants, base_root, generation } => {
+                    self.each(plan, participants, "undoing", |participant, id| participant.undo(id))?;
+                    let found = self.read_back(plan)?;
+                    if found != base_root {
+                        let (found, expected) = (root_of(found), root_of(base_root));
+                        return Err(SettleError::Unrestored { plan: plan_of(plan), found, expected }); // REC-10
+                    }
+                    self.log.write(Entry::of(Action::RolledBack { plan, generation, root: found }))?;
+                    ended = Some(Ended::RolledBack { reason, cause: cause.clone(), generation });
+                }
+                Duty::Checkpoint => self.log.checkpoint()?,
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Commits each of `those`; what the first that fails says.
+    fn commit(&mut self, plan: rtt_model::PlanId, those: Participants) -> Result<Result<(), String>, SettleError> {
+        for (position, name) in self.names(plan, those)? {
+            let participant = self.participants.get_mut(&name).expect("it was looked up");
+            if let Err(error) = participant.commit(plan_of(plan)) {
+                return Ok(Err(rtt_seal::in_full(&error)));
+            }
+            self.log.write(Entry::of(Action::Committed { plan, participant: position }))?;
+        }
+        Ok(Ok(()))
+    }
+
+    fn each(
+        &mut self,
+        plan: rtt_model::PlanId,
+        those: Participants,
+        doing: &'static str,
+        mut act: impl FnMut(&mut dyn Participant, PlanId) -> Result<(), ParticipantError>,
+    ) -> Result<(), SettleError> {
+        let id = plan_of(plan);
+        for (_, name) in self.names(plan, those)? {
+            let participant = self.participants.get_mut(&name).expect("it was looked up");
+            act(&mut **participant, id).map_err(|source| in_doubt(id, doing, source))?;
+        }
+        Ok(())
+    }
+
+    /// Names of a plan's participants by their position: sorted, as its Begin counted them.
+    fn names(&self, plan: rtt_model::PlanId, those: Participants) -> Result<Vec<(u8, String)>, SettleError> {
+        let open = self.log.told().plan.as_ref().expect("LOGGED-1: what is open was begun");
+        let names = open.participants().into_iter().enumerate().map(|(position, name)| (position as u8, name));
+        let mut found = Vec::new();
+        for (position, name) in names.filter(|(position, _)| those.contains(*position)) {
+            if !self.participants.contains_key(name) {
+                return Err(SettleError::NoParticipant { plan: plan_of(plan), participant: name.to_owned() });
+            }
+            found.push((position, name.to_owned()));
+        }
+        Ok(found)
+    }
+
+    fn read_back(&mut self, plan: rtt_model::PlanId) -> Result<Root, SettleError> {
+        let runs = self.scan().map_err(|source| in_doubt(plan_of(plan), "reading back", source))?;
+        Ok(Root(runs.root().0.0))
+    }
+}
+
+fn in_doubt(plan: PlanId, doing: &'static str, source: ParticipantError) -> SettleError {
+    SettleError::Participant { plan, doing, source }
+}
+
+fn drift(held: &HostState, runs: &HostState) -> Vec<Drift> {
+    let mut found = Vec::new();
+    let names: BTreeSet<&String> = held.participants.keys().chain(runs.participants.keys()).collect();
+    for participant in names {
+        let items = |state: &HostState| state.participants.get(participant).cloned().unwrap_or_default().items;
+        let (held, runs) = (items(held), items(runs));
+        let all: BTreeSet<&String> = held.keys().chain(runs.keys()).collect();
+        for item in all.into_iter().filter(|item| held.get(*item) != runs.get(*item)) {
+            found.push(Drift {
+                participant: participant.clone(),
+                item: item.clone(),
+                held: held.get(item).copied(),
+                runs: runs.get(item).copied(),
+            });
+        }
+    }
+    found
+}
+
+fn root_of(root: Root) -> StateRoot {
+    StateRoot(rtt_seal::Digest(root.0))
+}
+
+fn plan_of(plan: rtt_model::PlanId) -> PlanId {
+    PlanId(rtt_seal::Digest(plan.0))
+}
+
+/// A key's short id in the spec's words: its bytes, then zeros.
+fn model_key(key: KeyId) -> rtt_model::KeyId {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(key.as_bytes());
+    rtt_model::KeyId(bytes)
+}

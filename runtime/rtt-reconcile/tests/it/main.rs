@@ -1,0 +1,7 @@
+//! The reconciler over a real log on a real disk, with real files behind its participants.
+
+mod crash;
+mod determinism;
+mod ends;
+mod host;
+mod tree;
