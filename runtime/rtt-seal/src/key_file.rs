@@ -103,6 +103,13 @@ pub enum ReadKeyError {
     },
 }
 
+impl ReadKeyError {
+    /// Whether the file holds an encrypted key, which its passphrase opens.
+    pub const fn is_encrypted(&self) -> bool {
+        matches!(self, ReadKeyError::Text { source: KeyTextError::Encrypted { .. }, .. })
+    }
+}
+
 /// Why a key file was not written. The file is then as it was before.
 #[derive(Debug, thiserror::Error)]
 pub enum SaveKeyError {
@@ -129,14 +136,14 @@ pub enum SaveKeyError {
 }
 
 /// The words of a key line.
-pub(crate) struct KeyLine {
+pub(crate) struct KeyLine<const N: usize> {
     pub role: Role,
     pub id: KeyId,
-    pub bytes: Zeroizing<[u8; 32]>,
+    pub bytes: Zeroizing<[u8; N]>,
 }
 
-/// Splits a key line whose first word must be `version`.
-pub(crate) fn parse_line(line: &[u8], version: &'static str) -> Result<KeyLine, KeyTextError> {
+/// Splits a key line whose first word must be `version`, and whose last one is `N` bytes.
+pub(crate) fn parse_line<const N: usize>(line: &[u8], version: &'static str) -> Result<KeyLine<N>, KeyTextError> {
     let shape = KeyTextError::Shape { version };
     let text = std::str::from_utf8(line).ok().and_then(|text| text.strip_suffix('\n'));
     let words = text.map(|text| text.split(' '));
@@ -153,12 +160,12 @@ pub(crate) fn parse_line(line: &[u8], version: &'static str) -> Result<KeyLine, 
         return Err(KeyTextError::Version { version });
     }
     let (role, id) = (role.parse()?, id.parse()?);
-    let mut decoded = Zeroizing::new([0; 33]); // The decoder asks for room for 44 characters without padding.
-    if STANDARD.decode_slice(key, &mut decoded[..]) != Ok(32) {
-        return Err(KeyTextError::Base64);
+    let mut decoded = Zeroizing::new([0; LIMIT]); // The decoder asks for room as if there were no padding.
+    if STANDARD.decode_slice(key, &mut decoded[..]) != Ok(N) {
+        return Err(KeyTextError::Base64 { bytes: N });
     }
-    let mut bytes = Zeroizing::new([0; 32]);
-    bytes.copy_from_slice(&decoded[..32]);
+    let mut bytes = Zeroizing::new([0; N]);
+    bytes.copy_from_slice(&decoded[..N]);
     Ok(KeyLine { role, id, bytes })
 }
 
@@ -235,7 +242,7 @@ fn create_synced(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 }
 
 /// Gives the temporary file its name, unless that name is taken: the check and the rename are one step.
-fn publish(temporary: &Path, path: &Path) -> io::Result<()> {
+pub(crate) fn publish(temporary: &Path, path: &Path) -> io::Result<()> {
     use rustix::fs::{CWD, renameat_with};
     match renameat_with(CWD, temporary, CWD, path, RenameFlags::NOREPLACE) {
         // Network file systems lack the flag; a hard link refuses an existing name as well.

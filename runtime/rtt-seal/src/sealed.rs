@@ -509,9 +509,8 @@ mod tests {
         }
         let full = sealed.cosign(&fixed(18)).expect_err("no room");
         assert!(matches!(full, SignError::Envelope(EnvelopeError::TooManySignatures { found: 17 })), "{full:?}");
-        let bad = Sealed::<Note>::from_bytes(
-            super::seal(br#"{"text":"bad"}"#, Note::PAYLOAD_TYPE, &fixed(1)).expect("sealed"),
-        );
+        let bad =
+            Sealed::<Note>::from_bytes(seal(br#"{"text":"bad"}"#, Note::PAYLOAD_TYPE, &fixed(1)).expect("sealed"));
         assert!(matches!(bad.cosign(&fixed(2)), Err(SignError::Document { .. })), "nothing is signed unlooked at");
         assert!(matches!(bad.unproven(), Err(SealError::Document { .. })));
     }

@@ -1,10 +1,12 @@
 //! Private keys: wiped when dropped, never printed, never copied.
 //!
 //! File format, one line and a newline, single spaces: `rtt-private-key-v1 <role> <keyid> <base64 of the 32-byte seed>`.
-//! The key id is that of the public half, so that a damaged file is noticed before it signs.
+//! The key id is that of the public half, so that a damaged file is noticed before it signs. An encrypted key has the first
+//! word `rtt-encrypted-key-v1` and, as the last, the base64 of the 64 bytes that `key_cipher` makes of the seed.
 
-use crate::key_file::{self, Access, ReadKeyError, SaveKeyError};
-use crate::{KeyId, KeyTextError, Role, VerifyingKey};
+use crate::key_cipher;
+use crate::key_file::{self, Access, KeyLine, ReadKeyError, SaveKeyError};
+use crate::{KeyId, KeyTextError, Passphrase, Role, VerifyingKey};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ed25519_dalek::Signer;
 use std::path::{Path, PathBuf};
@@ -13,6 +15,17 @@ use zeroize::Zeroizing;
 
 /// First word of a private key file.
 const VERSION: &str = "rtt-private-key-v1";
+/// First word of a private key file under a passphrase.
+const ENCRYPTED: &str = "rtt-encrypted-key-v1";
+
+/// How a private key lies on disk. Either way its file has mode 0600.
+#[derive(Clone, Copy, Debug)]
+pub enum KeyRest<'a> {
+    /// As it is: who reads the file has the key.
+    Plain,
+    /// Under a passphrase.
+    Encrypted(&'a Passphrase),
+}
 
 /// Private half of a key, bound to a role.
 pub struct SigningKey {
@@ -34,24 +47,45 @@ impl SigningKey {
     /// Loads a private key file: a regular file of this user, mode 0600 or 0400, no symbolic link.
     ///
     /// # Errors
-    /// [`ReadKeyError`], which names the file and what to do. No error repeats the file's content.
+    /// [`ReadKeyError`], which names the file and what to do; [`ReadKeyError::is_encrypted`] where it takes
+    /// [`SigningKey::load_encrypted`]. No error repeats the file's content.
     pub fn load(path: &Path) -> Result<SigningKey, ReadKeyError> {
         let line = key_file::read(path, Access::Private)?;
-        SigningKey::from_line(&line).map_err(|source| ReadKeyError::Text { path: path.into(), source })
+        SigningKey::from_line(&line, None).map_err(|source| ReadKeyError::Text { path: path.into(), source })
+    }
+
+    /// Loads a private key file that is encrypted, under the same conditions. Takes about a second, on purpose.
+    ///
+    /// # Errors
+    /// [`ReadKeyError`], also for a file that is not encrypted.
+    pub fn load_encrypted(path: &Path, passphrase: &Passphrase) -> Result<SigningKey, ReadKeyError> {
+        let line = key_file::read(path, Access::Private)?;
+        SigningKey::from_line(&line, Some(passphrase))
+            .map_err(|source| ReadKeyError::Text { path: path.into(), source })
     }
 
     /// Writes the private key file, mode 0600, with its directories (0700) where they are missing. Never replaces a file.
     ///
     /// # Errors
     /// [`SaveKeyError`], also where the file exists.
-    pub fn save(&self, path: &Path) -> Result<(), SaveKeyError> {
-        let mut base64 = Zeroizing::new([0; 44]);
-        let length = STANDARD.encode_slice(self.key.as_bytes(), &mut base64[..]);
-        assert_eq!(length, Ok(44), "32 bytes are 44 characters");
-        let prefix = format!("{VERSION} {} {} ", self.role(), self.id());
-        let mut line = Zeroizing::new(Vec::with_capacity(prefix.len() + 45));
+    pub fn save(&self, path: &Path, rest: KeyRest<'_>) -> Result<(), SaveKeyError> {
+        let sealed = match rest {
+            KeyRest::Plain => None,
+            KeyRest::Encrypted(passphrase) => {
+                let sealed = key_cipher::seal_seed(self.key.as_bytes(), passphrase, &context(self.role(), self.id()));
+                Some(sealed.map_err(|source| SaveKeyError::Random { source })?)
+            }
+        };
+        let (version, bytes) = match &sealed {
+            None => (VERSION, &self.key.as_bytes()[..]),
+            Some(sealed) => (ENCRYPTED, &sealed[..]),
+        };
+        let mut base64 = Zeroizing::new([0; 88]);
+        let length = STANDARD.encode_slice(bytes, &mut base64[..]).expect("64 bytes are 88 characters");
+        let prefix = format!("{version} {} {} ", self.role(), self.id());
+        let mut line = Zeroizing::new(Vec::with_capacity(prefix.len() + length + 1));
         line.extend_from_slice(prefix.as_bytes());
-        line.extend_from_slice(&base64[..]);
+        line.extend_from_slice(&base64[..length]);
         line.push(b'\n');
         key_file::write_new(path, &line, Access::Private)
     }
@@ -61,9 +95,14 @@ impl SigningKey {
     ///
     /// # Errors
     /// [`SaveKeyError`], also where `private` exists.
-    pub fn create(role: Role, private: &Path, public_directory: &Path) -> Result<(SigningKey, PathBuf), SaveKeyError> {
+    pub fn create(
+        role: Role,
+        private: &Path,
+        public_directory: &Path,
+        rest: KeyRest<'_>,
+    ) -> Result<(SigningKey, PathBuf), SaveKeyError> {
         let key = SigningKey::generate(role).map_err(|source| SaveKeyError::Random { source })?;
-        key.save(private)?;
+        key.save(private, rest)?;
         let public = public_directory.join(format!("{}.pub", key.id()));
         if let Err(error) = key.public.save(&public) {
             let _ = std::fs::remove_file(private); // Made above; nobody could check what it signs.
@@ -91,10 +130,24 @@ impl SigningKey {
         self.key.sign(message).to_bytes()
     }
 
-    fn from_line(line: &[u8]) -> Result<SigningKey, KeyTextError> {
-        let line = key_file::parse_line(line, VERSION)?;
-        let key = SigningKey::from_seed(&line.bytes, line.role)?;
-        key.public.expect_id(line.id)?;
+    fn from_line(line: &[u8], passphrase: Option<&Passphrase>) -> Result<SigningKey, KeyTextError> {
+        let (seed, role, id) = match (line.starts_with(ENCRYPTED.as_bytes()), passphrase) {
+            (false, None) => {
+                let KeyLine { role, id, bytes } = key_file::parse_line(line, VERSION)?;
+                (bytes, role, id)
+            }
+            (true, None) => {
+                let KeyLine::<{ key_cipher::SEALED_BYTES }> { role, .. } = key_file::parse_line(line, ENCRYPTED)?;
+                return Err(KeyTextError::Encrypted { role });
+            }
+            (_, Some(passphrase)) => {
+                let KeyLine { role, id, bytes } = key_file::parse_line(line, ENCRYPTED)?;
+                let seed = key_cipher::open_seed(&bytes, passphrase, &context(role, id));
+                (seed.ok_or(KeyTextError::Passphrase)?, role, id)
+            }
+        };
+        let key = SigningKey::from_seed(&seed, role)?;
+        key.public.expect_id(id)?;
         Ok(key)
     }
 
@@ -103,6 +156,11 @@ impl SigningKey {
         let public = VerifyingKey::from_bytes(key.verifying_key().as_bytes(), role)?;
         Ok(SigningKey { key, public })
     }
+}
+
+/// What an encrypted key is bound to, besides its passphrase.
+fn context(role: Role, id: KeyId) -> String {
+    format!("{ENCRYPTED} {role} {id}")
 }
 
 impl fmt::Debug for SigningKey {
@@ -126,7 +184,11 @@ pub(crate) mod tests {
 
     /// A key that is the same in every run.
     pub(crate) fn fixed(seed: u8) -> SigningKey {
-        SigningKey::from_seed(&[seed; 32], Role::Profile).expect("a key")
+        fixed_as(seed, Role::Profile)
+    }
+
+    pub(crate) fn fixed_as(seed: u8, role: Role) -> SigningKey {
+        SigningKey::from_seed(&[seed; 32], role).expect("a key")
     }
 
     #[test]
@@ -134,7 +196,7 @@ pub(crate) mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("profile.key");
         let key = SigningKey::generate(Role::Profile).expect("random bytes");
-        key.save(&path).expect("saved");
+        key.save(&path, KeyRest::Plain).expect("saved");
         key.public().save(&path.with_extension("pub")).expect("saved");
         let loaded = SigningKey::load(&path).expect("loaded");
         assert_eq!(loaded.public(), key.public());
@@ -147,15 +209,44 @@ pub(crate) mod tests {
     fn both_halves_are_made_or_none() {
         let directory = tempfile::tempdir().expect("a directory");
         let at = |name: &str| directory.path().join(name);
-        let (key, public) = SigningKey::create(Role::Profile, &at("p/a.key"), &at("keys")).expect("made");
+        let (key, public) =
+            SigningKey::create(Role::Profile, &at("p/a.key"), &at("keys"), KeyRest::Plain).expect("made");
         assert_eq!(SigningKey::load(&at("p/a.key")).expect("private").id(), key.id());
         assert_eq!(VerifyingKey::load(&public).expect("public").id(), key.id());
-        let again = SigningKey::create(Role::Profile, &at("p/a.key"), &at("keys"));
+        let again = SigningKey::create(Role::Profile, &at("p/a.key"), &at("keys"), KeyRest::Plain);
         assert!(matches!(again, Err(SaveKeyError::Exists { .. })));
         std::fs::write(at("file"), "").expect("written");
-        let failed = SigningKey::create(Role::Profile, &at("p/b.key"), &at("file"));
+        let failed = SigningKey::create(Role::Profile, &at("p/b.key"), &at("file"), KeyRest::Plain);
         assert!(matches!(failed, Err(SaveKeyError::Write { .. })), "a file is no directory");
         assert!(!at("p/b.key").exists());
+    }
+
+    #[test]
+    fn an_encrypted_key_is_opened_by_its_passphrase_alone() {
+        let passphrase = |text: &str| Passphrase::new(Zeroizing::new(text.as_bytes().to_vec())).expect("a passphrase");
+        let (right, wrong) = (passphrase("correct horse"), passphrase("battery staple"));
+        let directory = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| directory.path().join(name);
+        let key = fixed_as(7, Role::Planner);
+        key.save(&at("key"), KeyRest::Encrypted(&right)).expect("saved");
+        assert_eq!(SigningKey::load_encrypted(&at("key"), &right).expect("a key").public(), key.public());
+        let refused = |name: &str, passphrase| {
+            crate::in_full(&SigningKey::load_encrypted(&at(name), passphrase).expect_err(name))
+        };
+        assert!(refused("key", &wrong).contains("the passphrase does not fit, or the file was changed"));
+        assert!(SigningKey::load(&at("key")).expect_err("encrypted").is_encrypted());
+        let line = std::fs::read_to_string(at("key")).expect("a line");
+        assert!(
+            line.starts_with("rtt-encrypted-key-v1 planner ") && !line.contains(&STANDARD.encode([7; 32])[..8]),
+            "{line}"
+        );
+        // A line that is rewritten to another role does not open, and a plain key needs no passphrase to be read.
+        std::fs::remove_file(at("key")).expect("removed");
+        key_file::write_new(&at("key"), line.replace("planner", "root").as_bytes(), Access::Private).expect("written");
+        assert!(refused("key", &right).contains("does not fit"));
+        key.save(&at("plain"), KeyRest::Plain).expect("saved");
+        assert!(refused("plain", &right).contains("does not begin with `rtt-encrypted-key-v1`"));
+        assert!(!SigningKey::load(&at("none")).expect_err("no file").is_encrypted());
     }
 
     /// RFC 8032, section 7.1, test 1.
@@ -176,18 +267,18 @@ pub(crate) mod tests {
     fn a_damaged_private_key_is_refused_without_showing_it() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("key");
-        fixed(7).save(&path).expect("saved");
+        fixed(7).save(&path, KeyRest::Plain).expect("saved");
         let line = std::fs::read(&path).expect("read");
         let base64 = STANDARD.encode([7; 32]);
         for at in 0..line.len() {
             for bit in 0..8 {
                 let mut damaged = line.clone();
                 damaged[at] ^= 1 << bit;
-                let error = SigningKey::from_line(&damaged).expect_err("damaged");
+                let error = SigningKey::from_line(&damaged, None).expect_err("damaged");
                 assert!(!format!("{error} {error:?}").contains(&base64[..8]), "byte {at}: {error}");
             }
         }
-        assert!(SigningKey::from_line(&line).is_ok());
+        assert!(SigningKey::from_line(&line, None).is_ok());
         assert!(!format!("{:?}", fixed(7)).contains(&base64[..8]));
         // The two kinds of file are not mistaken for each other.
         assert!(matches!(

@@ -51,9 +51,21 @@ pub enum KeyTextError {
     /// The third word is no key id.
     #[error("key id: expected 16 lower-case hexadecimal digits")]
     KeyId,
-    /// The fourth word is not 32 bytes of base64.
-    #[error("key: expected 32 bytes in padded standard base64 (44 characters)")]
-    Base64,
+    /// The fourth word is not so many bytes of base64.
+    #[error("key: expected {bytes} bytes in padded standard base64")]
+    Base64 {
+        /// Bytes expected.
+        bytes: usize,
+    },
+    /// The key is encrypted, and no passphrase was given.
+    #[error("the private key is encrypted: its passphrase is needed")]
+    Encrypted {
+        /// What the file says that the key may sign.
+        role: Role,
+    },
+    /// Another passphrase, or another file.
+    #[error("the passphrase does not fit, or the file was changed")]
+    Passphrase,
     /// The bytes are not the one encoding of a point on the curve.
     #[error("key {id}: not the canonical encoding of a point on the curve")]
     NotAPoint {

@@ -6,7 +6,7 @@ use crate::incumbent::{keys_path, profile_path};
 use crate::run_folder::RunFolder;
 use rtt_measure::{ArmsP99, Exit, Fit, Hello, Interval, Outcome, Stop, knobs_of, write_whole};
 use rtt_profile::{Condition, Evidence, Fingerprint, P99, Profile, ScenarioDigest, ScenarioRow, Verdict};
-use rtt_seal::{Digest, Role, Sealed, SigningKey, forbid_core_dumps, in_full};
+use rtt_seal::{Digest, KeyRest, Role, Sealed, SigningKey, forbid_core_dumps, in_full};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -96,8 +96,8 @@ pub(crate) fn signing_key(root: &Path) -> Result<(SigningKey, Option<String>), S
     let mut said = forbid_core_dumps().err().map(|error| format!("core dumps cannot be forbidden: {error}"));
     let private = root.join(".rtt/keys/profile.key");
     if !private.exists() {
-        let (key, public) =
-            SigningKey::create(Role::Profile, &private, &keys_path(root)).map_err(|error| failed(in_full(&error)))?;
+        let (key, public) = SigningKey::create(Role::Profile, &private, &keys_path(root), KeyRest::Plain)
+            .map_err(|error| failed(in_full(&error)))?;
         let text = format!(
             "made a key for profiles, {}: the private half is {}; hosts that shall trust it need {}",
             key.id(),

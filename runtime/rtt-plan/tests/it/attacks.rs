@@ -4,8 +4,8 @@ use crate::bench::{Bench, NOW};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rtt_plan::Plan;
 use rtt_seal::{
-    Document, Envelope, EnvelopeSignature, HostId, Role, SealError, Sealed, SignError, SigningKey, TrustedKeys,
-    VerifyingKey, pae, seal,
+    Document, Envelope, EnvelopeSignature, HostId, KeyRest, Role, SealError, Sealed, SignError, SigningKey,
+    TrustedKeys, VerifyingKey, pae, seal,
 };
 use serde::Deserialize;
 
@@ -105,7 +105,7 @@ fn a_key_of_another_role_signs_no_plan() {
 fn forged(key: &SigningKey, payload: &[u8]) -> [u8; 64] {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("key");
-    key.save(&path).expect("saved");
+    key.save(&path, KeyRest::Plain).expect("saved");
     let line = std::fs::read_to_string(&path).expect("a line");
     std::fs::write(&path, line.replace(&format!(" {} ", key.role()), " planner ")).expect("written");
     let key = SigningKey::load(&path).expect("a key");

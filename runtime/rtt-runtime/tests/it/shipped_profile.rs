@@ -5,7 +5,7 @@ use rtt_host::{Child, Ended, Spawn};
 use rtt_profile::{Condition, Evidence, Interval, Knobs, Outcome, P99, Profile, ScenarioDigest, ScenarioRow, Verdict};
 use rtt_runtime::control::Configure;
 use rtt_runtime::{Client, ClientError};
-use rtt_seal::{Digest, Document, Role, Sealed, SigningKey};
+use rtt_seal::{Digest, Document, KeyRest, Role, Sealed, SigningKey};
 use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,12 @@ struct Host {
 impl Host {
     fn new() -> Host {
         let folder = tempfile::tempdir().expect("a folder");
-        let key = SigningKey::create(Role::Profile, &folder.path().join("profile.key"), &folder.path().join("keys"));
+        let key = SigningKey::create(
+            Role::Profile,
+            &folder.path().join("profile.key"),
+            &folder.path().join("keys"),
+            KeyRest::Plain,
+        );
         Host { key: key.expect("a key").0, folder }
     }
 

@@ -1,9 +1,18 @@
-//! `rtt`: the operator's command. Now profiles; plans and hosts follow.
+//! `rtt`: the operator's command. Profiles, keys, hosts.
 
+mod failure;
+mod host_commands;
+mod key_commands;
+mod key_text;
+mod private_key;
 mod profile_commands;
 mod profile_text;
+mod trust_draft;
 
 use clap::{Parser, Subcommand};
+use failure::Failure;
+use host_commands::HostAction;
+use key_commands::{KeyAction, KeyDesk};
 use profile_commands::{Desk, ProfileAction};
 use std::io::{Write, stderr, stdout};
 use std::path::Path;
@@ -16,10 +25,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
     name = "rtt",
     version,
     after_help = "Examples:
+  rtt key init
+  rtt host init
   rtt profile keygen
   rtt profile verify 0123456789abcdef
 
-Exit codes: 0 ok, 1 unexpected, 2 usage, 13 environment unfit, 16 document or key refused."
+Exit codes: 0 ok, 1 unexpected, 2 usage, 13 environment unfit, 14 plan refused, 16 another document or a key refused."
 )]
 struct Options {
     #[command(subcommand)]
@@ -31,18 +42,16 @@ enum Topic {
     /// Makes keys; signs, verifies, shows, compares and exports tuned profiles.
     #[command(subcommand)]
     Profile(ProfileAction),
+    /// Makes and replaces keys, and the trust document that says what each may sign.
+    #[command(subcommand)]
+    Key(KeyAction),
+    /// Makes this host's own key, and tells its id.
+    #[command(subcommand)]
+    Host(HostAction),
 }
 
 fn main() -> ExitCode {
-    let Options { topic: Topic::Profile(action) } = Options::parse();
-    let mut desk = Desk {
-        out: &mut stdout().lock(),
-        warnings: &mut stderr(),
-        signed: Path::new("profiles/signed"),
-        now_unix_s: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-        fingerprint: &|| rtt_host::fingerprint().map_err(|error| rtt_seal::in_full(&error)),
-    };
-    let done = profile_commands::run(&action, &mut desk).and_then(|()| Ok(stdout().flush()?));
+    let done = run(&Options::parse().topic).and_then(|()| Ok(stdout().flush()?));
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) if failure.reader_left => ExitCode::SUCCESS, // As under `| head`.
@@ -50,5 +59,19 @@ fn main() -> ExitCode {
             eprintln!("rtt: {}", failure.message);
             ExitCode::from(failure.code)
         }
+    }
+}
+
+fn run(topic: &Topic) -> Result<(), Failure> {
+    let (out, warnings, ask) = (&mut stdout().lock(), &mut stderr(), &private_key::ask_on_terminal);
+    let now_unix_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    match topic {
+        Topic::Profile(action) => {
+            let fingerprint = &|| rtt_host::fingerprint().map_err(|error| rtt_seal::in_full(&error));
+            let signed = Path::new("profiles/signed");
+            profile_commands::run(action, &mut Desk { out, warnings, signed, now_unix_s, fingerprint, ask })
+        }
+        Topic::Key(action) => key_commands::run(action, &mut KeyDesk { out, warnings, now_unix_s, ask }),
+        Topic::Host(action) => host_commands::run(action, &mut KeyDesk { out, warnings, now_unix_s, ask }),
     }
 }

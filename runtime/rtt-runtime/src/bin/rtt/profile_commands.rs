@@ -5,24 +5,18 @@
 //!
 //! Clock, fingerprint and output are passed in by [`Desk`]. Text for people is `profile_text`.
 
+use crate::failure::{Failure, REFUSED, UNEXPECTED, UNFIT, USAGE, failure};
+use crate::private_key::{self, Ask, Protect, Unlock, protect_memory};
 use crate::profile_text;
 use clap::{Args, Subcommand, ValueEnum};
 use rtt_profile::{
     AcceptError, Acceptance, Conditions, Fingerprint, Policy, Profile, diff, env_lines, knobs_json, utc,
 };
-use rtt_seal::{
-    Digest, Envelope, LoadError, ReadKeyError, Role, SaveKeyError, Sealed, SigningKey, TrustedKeys, Verified,
-};
-use rtt_seal::{forbid_core_dumps, in_full, strict_json};
+use rtt_seal::{Digest, Envelope, LoadError, Role, Sealed, TrustedKeys, Verified, in_full, strict_json};
 use serde_json::json;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-
-const UNEXPECTED: u8 = 1;
-const USAGE: u8 = 2;
-const UNFIT: u8 = 13;
-const REFUSED: u8 = 16;
 
 #[derive(Subcommand)]
 pub(crate) enum ProfileAction {
@@ -36,6 +30,8 @@ pub(crate) enum ProfileAction {
         /// Directory for the public key, as <keyid>.pub.
         #[arg(long, value_name = "DIR", default_value = "profiles/keys")]
         public: PathBuf,
+        #[command(flatten)]
+        protect: Protect,
     },
     /// Signs a profile after checking that verifiers would take it.
     #[command(after_help = "Example:
@@ -49,6 +45,8 @@ pub(crate) enum ProfileAction {
         /// Where the signed profile goes [default: profiles/signed/<machine>.json].
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+        #[command(flatten)]
+        unlock: Unlock,
     },
     /// Checks signature, form, machine and time; exit 16 when refused.
     #[command(after_help = "Examples:
@@ -146,6 +144,8 @@ pub(crate) struct Desk<'a> {
     pub now_unix_s: u64,
     /// This host, or why it cannot be told.
     pub fingerprint: &'a dyn Fn() -> Result<Fingerprint, String>,
+    /// Asks for a passphrase.
+    pub ask: Ask<'a>,
 }
 
 impl Desk<'_> {
@@ -159,32 +159,11 @@ impl Desk<'_> {
     }
 }
 
-/// Why an action failed: one line, and the exit code.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    pub code: u8,
-    pub message: String,
-    /// Nobody reads the output any more.
-    pub reader_left: bool,
-}
-
-impl From<io::Error> for Failure {
-    /// Errors while printing; those of files are mapped where they happen.
-    fn from(error: io::Error) -> Failure {
-        let reader_left = error.kind() == io::ErrorKind::BrokenPipe;
-        Failure { code: UNEXPECTED, message: format!("cannot print: {error}"), reader_left }
-    }
-}
-
-fn failure(code: u8, message: impl Into<String>) -> Failure {
-    Failure { code, message: message.into(), reader_left: false }
-}
-
 /// Does what `action` says.
 pub(crate) fn run(action: &ProfileAction, desk: &mut Desk<'_>) -> Result<(), Failure> {
     match action {
-        ProfileAction::Keygen { key, public } => keygen(key, public, desk),
-        ProfileAction::Sign { file, key, out } => sign(file, key, out.as_deref(), desk),
+        ProfileAction::Keygen { key, public, protect } => keygen(key, public, protect, desk),
+        ProfileAction::Sign { file, key, out, unlock } => sign(file, key, out.as_deref(), unlock, desk),
         ProfileAction::Verify { signed, host, json } => verify(signed, host, *json, desk),
         ProfileAction::Show { signed, json } => show(signed, *json, desk),
         ProfileAction::Diff { left, right, keys, json } => compare(left, right, keys, *json, desk),
@@ -194,20 +173,19 @@ pub(crate) fn run(action: &ProfileAction, desk: &mut Desk<'_>) -> Result<(), Fai
     }
 }
 
-fn keygen(private: &Path, public: &Path, desk: &mut Desk<'_>) -> Result<(), Failure> {
-    protect_memory(desk)?;
-    let (key, public) = SigningKey::create(Role::Profile, private, public).map_err(|error| match error {
-        SaveKeyError::Exists { .. } => failure(USAGE, in_full(&error)),
-        _ => failure(UNEXPECTED, in_full(&error)),
-    })?;
+fn keygen(private: &Path, public: &Path, protect: &Protect, desk: &mut Desk<'_>) -> Result<(), Failure> {
+    protect_memory(desk.warnings)?;
+    let passphrase = protect.passphrase(desk.ask)?;
+    let (key, public) = private_key::make(Role::Profile, private, public, passphrase.as_ref())?;
+    let rest = private_key::rest_in_words(passphrase.as_ref());
     writeln!(desk.out, "made key {} for profiles", key.id())?;
-    writeln!(desk.out, "  private  {}  (mode 0600: keep it here, and no copy in a repository)", private.display())?;
+    writeln!(desk.out, "  private  {}  ({rest})", private.display())?;
     writeln!(desk.out, "  public   {}  (ship it: hosts that have it take what the key signs)", public.display())?;
     writeln!(desk.out, "next: rtt profile sign FILE --key {}", private.display())?;
     Ok(())
 }
 
-fn sign(file: &Path, key: &Path, out: Option<&Path>, desk: &mut Desk<'_>) -> Result<(), Failure> {
+fn sign(file: &Path, key: &Path, out: Option<&Path>, unlock: &Unlock, desk: &mut Desk<'_>) -> Result<(), Failure> {
     let refused = |reason: String| failure(REFUSED, format!("{} is not signed: {reason}", file.display()));
     let bytes = read_document(file)?;
     if Envelope::parse(&bytes).is_ok() {
@@ -216,13 +194,8 @@ fn sign(file: &Path, key: &Path, out: Option<&Path>, desk: &mut Desk<'_>) -> Res
     // The file may be laid out for people; what is signed is the one canonical text of what it says.
     let profile: Profile = strict_json::parse(&bytes).map_err(|error| refused(in_full(&error)))?;
     let payload = profile.to_canonical();
-    protect_memory(desk)?;
-    let key = SigningKey::load(key).map_err(|error| match &error {
-        ReadKeyError::Open { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-            failure(USAGE, format!("{}; make one: rtt profile keygen", in_full(&error)))
-        }
-        _ => failure(REFUSED, in_full(&error)),
-    })?;
+    protect_memory(desk.warnings)?;
+    let key = unlock.load(key, "rtt profile keygen", desk.ask)?;
     let sealed = Sealed::<Profile>::sign(&payload, &key).map_err(|error| refused(in_full(&error)))?;
     let out = out.map_or_else(|| desk.signed.join(format!("{}.json", profile.machine_id())), Path::to_path_buf);
     sealed.save(&out).map_err(|error| failure(UNEXPECTED, format!("cannot write {}: {error}", out.display())))?;
@@ -371,14 +344,6 @@ fn read_document(path: &Path) -> Result<Vec<u8>, Failure> {
 
 fn signers(profile: &Verified<Profile>) -> Vec<String> {
     profile.signers().iter().map(ToString::to_string).collect()
-}
-
-/// Keeps a private key out of core dumps. A kernel that cannot do it gets a warning: the key file is no safer there.
-fn protect_memory(desk: &mut Desk<'_>) -> Result<(), Failure> {
-    if let Err(error) = forbid_core_dumps() {
-        writeln!(desk.warnings, "rtt: warning: core dumps of this process cannot be forbidden: {error}")?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::*;
 use clap::Parser;
 use rtt_profile::{Condition, Evidence, Interval, Knobs, Machine, Outcome, P99, ScenarioDigest, ScenarioRow, Verdict};
-use rtt_seal::seal;
+use rtt_seal::{SigningKey, seal};
 use std::os::unix::fs::PermissionsExt;
 
 const NOW: u64 = 1_800_000_001;
@@ -102,6 +102,7 @@ impl Place {
             signed: &self.at("profiles/signed"),
             now_unix_s: self.now,
             fingerprint: &fingerprint,
+            ask: &|_| Err("there is no terminal in a test".into()),
         };
         run(&action, &mut desk).map_err(|failure| (failure.code, failure.message))?;
         let text = |bytes| String::from_utf8(bytes).expect("text");

@@ -1,0 +1,36 @@
+//! Why a command of `rtt` failed: one line, and the exit code.
+
+use std::io;
+
+/// Something that is nobody's input.
+pub(crate) const UNEXPECTED: u8 = 1;
+/// The command line names what is not there, or must not be there.
+pub(crate) const USAGE: u8 = 2;
+/// This host cannot be told.
+pub(crate) const UNFIT: u8 = 13;
+/// A signed document or a key is refused.
+pub(crate) const REFUSED: u8 = 16;
+
+/// Why an action failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// Exit code.
+    pub code: u8,
+    /// One line for people.
+    pub message: String,
+    /// Nobody reads the output any more.
+    pub reader_left: bool,
+}
+
+impl From<io::Error> for Failure {
+    /// Errors while printing; those of files are mapped where they happen.
+    fn from(error: io::Error) -> Failure {
+        let reader_left = error.kind() == io::ErrorKind::BrokenPipe;
+        Failure { code: UNEXPECTED, message: format!("cannot print: {error}"), reader_left }
+    }
+}
+
+/// A failure with its exit code.
+pub(crate) fn failure(code: u8, message: impl Into<String>) -> Failure {
+    Failure { code, message: message.into(), reader_left: false }
+}
