@@ -132,7 +132,10 @@ impl FileDisk {
             }
             Request::Rename { from, to } => {
                 count(&self.counters.renames);
-                done("rename", &from, rustix::fs::renameat(root, &from, root, &to))
+                done("rename", &from, rustix::fs::renameat(root, &from, root, &to))?;
+                // An error names the file as it is called now.
+                self.files.values_mut().filter(|file| file.path == from).for_each(|file| file.path.clone_from(&to));
+                Ok(Answer::Done)
             }
             Request::Remove { path } => done("remove", &path, rustix::fs::unlinkat(root, &path, AtFlags::empty())),
             Request::RemoveDirectory { path } => {
