@@ -24,6 +24,8 @@ mutants! {
     GrantAnything => "REC-1",
     /// Commit as soon as one participant is prepared.
     CommitUnprepared => "REC-2",
+    /// Participants abort because Commit could not be synced, though nobody knows whether it is durable.
+    AbortInDoubt => "REC-2",
     /// Abort is written, and what was prepared is left behind.
     AbortLeaves => "REC-2",
     /// The base is said to be restored before every participant is.

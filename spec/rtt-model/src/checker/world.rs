@@ -124,6 +124,10 @@ impl Explored {
     pub fn own_moves(&self, world: &World) -> Vec<Move> {
         let waits = |last: &Action| last.is_forced() && !self.mutant.is_some_and(|mutant| mutant.does_not_wait(last));
         if world.pending.last().is_some_and(waits) {
+            let in_doubt = matches!(world.pending.last(), Some(Action::Commit { .. }));
+            if in_doubt && world.swept.is_empty() && self.mutant == Some(Mutant::AbortInDoubt) {
+                return vec![Move::Abort(0)];
+            }
             return vec![Move::Sync];
         }
         let sweep = |participants: Participants, step: fn(u8) -> Move, end: Move| {
