@@ -4,6 +4,7 @@
 use rtt_store::{Access, Answer, Cause, Disk, DiskError, Entry, EntryKind, FileId, Request, Stat, Token};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
 use std::rc::Rc;
 
 /// What a disk does at the operation that fails.
@@ -52,8 +53,24 @@ pub struct MemoryDisk {
     next: u64,
     operations: u64,
     failure: Option<(u64, Failure)>,
+    interruption: Option<Interruption>,
     log: Vec<String>,
 }
+
+/// What another process does before an operation of this one.
+struct Interruption {
+    at: u64,
+    action: Box<dyn FnOnce()>,
+}
+
+impl fmt::Debug for Interruption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Interruption at {}", self.at)
+    }
+}
+
+/// What a process that would wait for a lock is told instead: nothing else runs that could end the wait.
+pub const WOULD_WAIT: Cause = Cause::Errno(35); // EDEADLK
 
 impl MemoryDisk {
     pub fn new() -> MemoryDisk {
@@ -64,7 +81,7 @@ impl MemoryDisk {
         medium.borrow_mut().processes += 1;
         let process = medium.borrow().processes;
         let (open, done, log) = (BTreeMap::new(), VecDeque::new(), Vec::new());
-        MemoryDisk { medium, process, open, done, next: 0, operations: 0, failure: None, log }
+        MemoryDisk { medium, process, open, done, next: 0, operations: 0, failure: None, interruption: None, log }
     }
 
     /// Another process on the same medium.
@@ -98,6 +115,16 @@ impl MemoryDisk {
     /// Lets the `at`-th operation from now (from 0) fail.
     pub fn fail_at(&mut self, at: u64, failure: Failure) {
         (self.operations, self.failure) = (0, Some((at, failure)));
+    }
+
+    /// Lets another process act before the `at`-th operation from now (from 0).
+    pub fn interrupt_at(&mut self, at: u64, action: impl FnOnce() + 'static) {
+        (self.operations, self.interruption) = (0, Some(Interruption { at, action: Box::new(action) }));
+    }
+
+    /// Whether the interruption that was asked for has come.
+    pub fn was_interrupted(&self) -> bool {
+        self.interruption.is_none()
     }
 
     /// Whether the failure that was asked for has come.
@@ -172,7 +199,9 @@ impl MemoryDisk {
             Request::Lock { file } => lock(&mut medium.inodes[self.inode(file)], (self.process, file)),
             Request::LockShared { file } => {
                 let inode = &mut medium.inodes[self.inode(file)];
-                assert!(inode.alone.is_none(), "waits for ever");
+                if inode.alone.is_some() {
+                    return Err(WOULD_WAIT);
+                }
                 inode.shared.insert((self.process, file));
                 Ok(Answer::Done)
             }
@@ -283,6 +312,9 @@ impl Disk for MemoryDisk {
         let text = label(&request);
         let operation = self.operations;
         self.operations += 1;
+        if let Some(interruption) = self.interruption.take_if(|interruption| interruption.at == operation) {
+            (interruption.action)();
+        }
         let failure =
             self.failure.filter(|(at, failure)| operation == *at || (operation > *at && *failure == Failure::Dies));
         let result = match failure {
