@@ -8,6 +8,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A disk, or what a test says is one. Never retries: what fails is told, and the caller decides.
@@ -41,6 +42,11 @@ pub trait Disk {
     /// Another descriptor of an open file, for readers outside of the store; `None` where no kernel has the file.
     fn descriptor(&mut self, file: FileId) -> Option<io::Result<File>> {
         let _ = file;
+        None
+    }
+
+    /// What this disk has asked of the kernel so far; `None` where there is no kernel to ask.
+    fn counters(&self) -> Option<Arc<Counters>> {
         None
     }
 }
@@ -358,6 +364,10 @@ impl<D: Disk + ?Sized> Disk for &mut D {
     fn descriptor(&mut self, file: FileId) -> Option<io::Result<File>> {
         (**self).descriptor(file)
     }
+
+    fn counters(&self) -> Option<Arc<Counters>> {
+        (**self).counters()
+    }
 }
 
 impl<D: Disk + ?Sized> Disk for Box<D> {
@@ -375,6 +385,10 @@ impl<D: Disk + ?Sized> Disk for Box<D> {
 
     fn descriptor(&mut self, file: FileId) -> Option<io::Result<File>> {
         (**self).descriptor(file)
+    }
+
+    fn counters(&self) -> Option<Arc<Counters>> {
+        (**self).counters()
     }
 }
 

@@ -67,6 +67,11 @@ impl FileDisk {
         Token(self.next_token)
     }
 
+    /// Keeps what a request ended with until somebody asks.
+    pub(crate) fn push_done(&mut self, token: Token, result: Result<Answer, DiskError>) {
+        self.done.push_back((token, result));
+    }
+
     /// Carries out a request now.
     pub(crate) fn execute(&mut self, request: Request) -> Result<Answer, DiskError> {
         match request {
@@ -224,7 +229,7 @@ impl Disk for FileDisk {
     fn submit(&mut self, request: Request) -> Token {
         let token = self.next_token();
         let result = self.execute(request);
-        self.done.push_back((token, result));
+        self.push_done(token, result);
         token
     }
 
@@ -243,6 +248,10 @@ impl Disk for FileDisk {
     fn descriptor(&mut self, file: FileId) -> Option<io::Result<File>> {
         let (fd, _) = self.file(file);
         Some(fd.try_clone_to_owned().map(File::from))
+    }
+
+    fn counters(&self) -> Option<Arc<Counters>> {
+        Some(FileDisk::counters(self))
     }
 }
 

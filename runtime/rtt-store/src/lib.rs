@@ -8,9 +8,13 @@
 pub mod cas;
 mod disk;
 mod file_disk;
+mod probe;
+mod uring_disk;
 pub mod wal;
 
 pub use disk::{
     Access, Answer, Cause, Counters, Counts, Disk, DiskError, Entry, EntryKind, FileId, Request, Stat, Token,
 };
 pub use file_disk::FileDisk;
+pub use probe::{Backend, Probed, open_disk, probe};
+pub use uring_disk::UringDisk;

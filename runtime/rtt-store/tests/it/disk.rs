@@ -1,12 +1,21 @@
 //! Each disk does what it is asked, counts it, and says what failed and where.
 
-use rtt_store::{Access, Answer, Cause, Counts, Disk, DiskError, EntryKind, FileDisk, FileId, Request};
+use rtt_store::{Access, Answer, Cause, Counts, Disk, DiskError, EntryKind, FileDisk, FileId, Request, UringDisk};
 
-fn on_each_disk(test: impl Fn(&mut dyn Disk, &dyn Fn() -> Counts)) {
+/// Runs a test on both disks; without io_uring on the one, and says so.
+pub fn on_each_disk(test: impl Fn(&mut dyn Disk, &dyn Fn() -> Counts)) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut disk = FileDisk::open(folder.path()).expect("a disk");
     let counters = disk.counters();
     test(&mut disk, &|| counters.now());
+    let folder = tempfile::tempdir().expect("a folder");
+    match UringDisk::open(folder.path()) {
+        Ok(mut disk) => {
+            let counters = disk.counters();
+            test(&mut disk, &|| counters.now());
+        }
+        Err(error) => eprintln!("skipped: no io_uring on this host: {error}"),
+    }
 }
 
 fn run(disk: &mut dyn Disk, request: Request) -> Answer {
@@ -45,6 +54,8 @@ fn what_was_written_is_read_back() {
         assert_eq!(read(disk, file, 0, 9, Vec::new()), b"abc");
         let error = refused(disk, Request::Write { file, offset: 0, bytes: b"x".to_vec() });
         assert_eq!((error.operation, error.path.as_str()), ("write", "a"), "a file that is open for reading only");
+        let error = refused(disk, Request::WriteSync { file, offset: 0, bytes: b"x".to_vec() });
+        assert_eq!((error.operation, error.path.as_str()), ("write", "a"), "the same for a write with its sync");
     });
 }
 

@@ -21,9 +21,17 @@ pub fn payload(sequence: u64) -> Vec<u8> {
 /// A log in two segments and a prepared one.
 struct Sample {
     image: Image,
-    /// Segment, offset and end of each group, and of each of its records: offset, end.
-    groups: Vec<(String, usize, usize, Vec<(usize, usize)>)>,
+    groups: Vec<Written>,
     state: Checkpoint,
+}
+
+/// A group in the image.
+struct Written {
+    path: String,
+    start: usize,
+    end: usize,
+    /// First byte and end of each record.
+    records: Vec<(usize, usize)>,
 }
 
 fn bytes_of(sequence: u64) -> usize {
@@ -52,7 +60,7 @@ fn sample() -> Sample {
             ends.push((at, at + bytes_of(each)));
             at += bytes_of(each);
         }
-        groups.push((path.to_owned(), start, at.next_multiple_of(BLOCK), ends));
+        groups.push(Written { path: path.to_owned(), start, end: at.next_multiple_of(BLOCK), records: ends });
     }
     assert_eq!(segment, 1, "two segments");
     assert!(at < 8 * BLOCK, "and room in the second");
@@ -61,10 +69,10 @@ fn sample() -> Sample {
 
 impl Sample {
     fn records_before(&self, group: usize) -> usize {
-        self.groups[..group].iter().map(|(.., records)| records.len()).sum()
+        self.groups[..group].iter().map(|group| group.records.len()).sum()
     }
 
-    fn last(&self) -> &(String, usize, usize, Vec<(usize, usize)>) {
+    fn last(&self) -> &Written {
         self.groups.last().expect("a group")
     }
 }
@@ -103,10 +111,11 @@ fn check_prefix(opened: &Opened, context: &str) {
 fn wal_3_a_cut_at_any_byte_keeps_the_whole_records_before_it() {
     let sample = sample();
     for (name, bytes) in &sample.image {
-        let last = *name == sample.last().0;
-        let ends = sample.groups.iter().filter(|group| group.0 == *name).flat_map(|group| &group.3);
+        let last = *name == sample.last().path;
+        let ends = sample.groups.iter().filter(|group| group.path == *name).flat_map(|group| &group.records);
         let ends: Vec<usize> = ends.map(|(_, end)| *end).collect();
-        let before = sample.groups.iter().filter(|group| group.0 < *name).map(|group| group.3.len()).sum::<usize>();
+        let before =
+            sample.groups.iter().filter(|group| group.path < *name).map(|group| group.records.len()).sum::<usize>();
         for at in (0..=bytes.len()).filter(|at| at % 8 == 0 || at % SECTOR < 16 || at % 97 == 0) {
             let mut image = sample.image.clone();
             image.insert(name.clone(), bytes[..at].to_vec());
@@ -124,18 +133,18 @@ fn wal_3_a_cut_at_any_byte_keeps_the_whole_records_before_it() {
 fn wal_4_a_flip_of_any_byte_is_refused_or_cuts_the_last_group_alone() {
     let sample = sample();
     let all = sample.state.size as usize;
-    let (last_path, last_start, last_end, last_records) = sample.last();
+    let Written { path: last_path, start: last_start, end: last_end, records: last_records } = sample.last();
     for (name, bytes) in &sample.image {
         let told = |at: usize| {
-            let mut groups = sample.groups.iter().filter(|group| group.0 == *name);
-            at < 136 || groups.any(|group| group.3.iter().any(|(start, end)| (*start..*end).contains(&at)))
+            let mut groups = sample.groups.iter().filter(|group| group.path == *name);
+            at < 136 || groups.any(|group| group.records.iter().any(|(start, end)| (*start..*end).contains(&at)))
         };
         // Of the zeros that fill blocks and segments, one in 29: they are all alike.
         for at in (0..bytes.len()).filter(|at| told(*at) || at % 29 == 0) {
             let mut image = sample.image.clone();
             image.get_mut(name).expect("there")[at] ^= 1 << (at % 8);
             let context = format!("{name} flipped at {at}");
-            let used = sample.groups.iter().any(|group| group.0 == *name && (group.1..group.2).contains(&at));
+            let used = sample.groups.iter().any(|group| group.path == *name && (group.start..group.end).contains(&at));
             let in_last = name == last_path && (*last_start..*last_end).contains(&at);
             let found = reopen(&image, &context);
             if in_last {
@@ -155,7 +164,7 @@ fn wal_4_a_flip_of_any_byte_is_refused_or_cuts_the_last_group_alone() {
 #[test]
 fn damage_is_named_by_segment_offset_and_record() {
     let sample = sample();
-    let (path, _, _, records) = &sample.groups[3];
+    let Written { path, records, .. } = &sample.groups[3];
     let mut image = sample.image.clone();
     image.get_mut(path).expect("there")[records[2].0 + 70] ^= 1;
     let error = Wal::open(LogDisk::of(&image), &options(), None).expect_err("refused");
@@ -170,7 +179,7 @@ fn damage_is_named_by_segment_offset_and_record() {
 fn a_sector_of_zeros_is_refused_or_cuts_the_last_group_alone() {
     let sample = sample();
     let all = sample.state.size as usize;
-    let (last_path, last_start, last_end, last_records) = sample.last();
+    let Written { path: last_path, start: last_start, end: last_end, records: last_records } = sample.last();
     for (name, bytes) in &sample.image {
         for at in (0..bytes.len()).step_by(SECTOR) {
             let mut image = sample.image.clone();
@@ -193,7 +202,7 @@ fn a_sector_of_zeros_is_refused_or_cuts_the_last_group_alone() {
 fn wal_3_a_write_torn_in_any_way_is_cut() {
     for (group, count) in [(7, 2000), (5, 300)] {
         let sample = sample();
-        let (path, start, end, records) = &sample.groups[group];
+        let Written { path, start, end, records } = &sample.groups[group];
         let (start, end) = (*start, *end);
         let mut image = sample.image.clone();
         // The groups behind it were not written yet.
@@ -245,10 +254,10 @@ fn splices(count: usize) -> Vec<Vec<usize>> {
 #[test]
 fn wal_1_groups_and_records_that_are_moved_are_refused() {
     let sample = sample();
-    let groups: Vec<_> = sample.groups.iter().filter(|group| group.0 == sample.last().0).collect();
-    let path = &sample.last().0;
+    let groups: Vec<_> = sample.groups.iter().filter(|group| group.path == sample.last().path).collect();
+    let path = &sample.last().path;
     let bytes = &sample.image[path];
-    let mut check = |pieces: &[(usize, usize)], cut_off: bool, what: &str| {
+    let check = |pieces: &[(usize, usize)], cut_off: bool, what: &str| {
         let (start, end) = (pieces[0].0, pieces[pieces.len() - 1].1);
         for order in splices(pieces.len()) {
             let mut spliced: Vec<u8> = bytes[..start].to_vec();
@@ -263,11 +272,11 @@ fn wal_1_groups_and_records_that_are_moved_are_refused() {
             assert_eq!(found.is_some(), is_cut_off, "{context}: {found:?}");
         }
     };
-    let starts: Vec<(usize, usize)> = groups.iter().map(|group| (group.3[0].0, group.2)).collect();
+    let starts: Vec<(usize, usize)> = groups.iter().map(|group| (group.records[0].0, group.end)).collect();
     check(&starts, true, "groups");
     for (index, group) in groups.iter().enumerate() {
-        if group.3.len() > 1 {
-            check(&group.3, index + 1 == groups.len(), &format!("records of group {index}"));
+        if group.records.len() > 1 {
+            check(&group.records, index + 1 == groups.len(), &format!("records of group {index}"));
         }
     }
 }
@@ -276,7 +285,7 @@ fn wal_1_groups_and_records_that_are_moved_are_refused() {
 #[test]
 fn a_group_in_another_place_is_refused() {
     let sample = sample();
-    let (path, start, end, _) = sample.last();
+    let Written { path, start, end, .. } = sample.last();
     let group = sample.image[path][*start..*end].to_vec();
     for (name, bytes) in &sample.image {
         for at in (0..=bytes.len() - group.len()).step_by(BLOCK) {
@@ -314,7 +323,7 @@ fn wal_8_a_log_that_is_not_what_was_witnessed_is_refused() {
     };
     let size = sample.state.size;
     assert_eq!(open(&sample.image).expect("the log itself") as u64, size);
-    let (path, start, ..) = sample.last();
+    let Written { path, start, .. } = sample.last();
     let mut old = sample.image.clone();
     old.get_mut(path).expect("there")[*start..].fill(0);
     let found = sample.records_before(sample.groups.len() - 1) as u64;

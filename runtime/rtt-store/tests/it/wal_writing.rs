@@ -9,9 +9,8 @@ use rtt_store::wal::{
     AppendError, CHECKPOINT_KIND, Checkpoint, CommandWitness, FileWitness, Options, Pending, Room, Wal, WalThread,
     Witness, read_log,
 };
-use rtt_store::{Cause, FileDisk};
+use rtt_store::{Backend, Cause, Counters, Counts, Disk, open_disk};
 use std::future::Future;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,83 +21,95 @@ fn large() -> Options {
     Options { segment_bytes: 8 << 20, ..options() }
 }
 
-fn disk(root: &Path) -> FileDisk {
-    FileDisk::open(root).expect("a disk")
+type AnyDisk = Box<dyn Disk + Send>;
+
+/// Runs a test over each way to the disk that this host has; `open` opens the same folder as often as it is called.
+fn on_each_backend(test: impl Fn(&dyn Fn() -> AnyDisk)) {
+    for backend in [Backend::File, Backend::Uring] {
+        let folder = tempfile::tempdir().expect("a folder");
+        match open_disk(folder.path(), backend) {
+            Ok(_) => test(&|| open_disk(folder.path(), backend).expect("a disk")),
+            Err(error) if backend == Backend::Uring => eprintln!("skipped: no io_uring on this host: {error}"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+fn counters(disk: &AnyDisk) -> Arc<Counters> {
+    disk.counters().expect("a disk of this host")
 }
 
 /// Counted, as the budget says: one write and one fdatasync for each group, whatever is in it.
 #[test]
 fn a_group_is_one_write_and_one_sync() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let disk = disk(folder.path());
-    let counters = disk.counters();
-    let (mut wal, _) = Wal::open(disk, &large(), None).expect("a new log");
-    let before = counters.now();
-    for group in 1..=20 {
-        for each in 0..group {
-            wal.push(1, &payload(each), Room::Ordinary).expect("pushed");
+    on_each_backend(|open| {
+        let disk = open();
+        let counters = counters(&disk);
+        let (mut wal, _) = Wal::open(disk, &large(), None).expect("a new log");
+        let before = counters.now();
+        for group in 1..=20 {
+            for each in 0..group {
+                wal.push(1, &payload(each), Room::Ordinary).expect("pushed");
+            }
+            wal.flush().expect("durable");
+            let now = counters.now();
+            assert_eq!((now.writes - before.writes, now.data_syncs - before.data_syncs), (group, group));
         }
-        wal.flush().expect("durable");
-        let now = counters.now();
-        assert_eq!((now.writes - before.writes, now.data_syncs - before.data_syncs), (group, group));
-    }
-    let after = counters.now();
-    assert_eq!((after.directory_syncs, after.file_system_syncs), (before.directory_syncs, before.file_system_syncs));
+        let after = counters.now();
+        let others = |counts: Counts| (counts.directory_syncs, counts.file_system_syncs, counts.renames);
+        assert_eq!(others(after), others(before));
+    });
 }
 
 #[test]
 fn many_threads_append_to_one_log() {
     const WRITERS: u64 = 64;
     const EACH: u64 = 20;
-    let folder = tempfile::tempdir().expect("a folder");
-    let first = disk(folder.path());
-    let counters = first.counters();
-    let (wal, _) = Wal::open(first, &large(), None).expect("a new log");
-    let before = counters.now();
-    let log = WalThread::start(wal, disk(folder.path()));
-    let mut acknowledged: Vec<(u64, Vec<u8>)> = thread::scope(|scope| {
+    on_each_backend(|open| {
+        let disk = open();
+        let counters = counters(&disk);
+        let (wal, _) = Wal::open(disk, &large(), None).expect("a new log");
+        let before = counters.now();
+        let log = WalThread::start(wal, open());
         let log = &log;
         let write = |writer: u64| {
-            move || -> Vec<(u64, Vec<u8>)> {
-                let mut written = Vec::new();
-                for each in 0..EACH {
-                    let payload = format!("{writer} {each}").into_bytes();
-                    written.push((log.append(1, &payload, Room::Ordinary).wait().expect("durable"), payload));
-                }
-                assert!(written.is_sorted(), "a writer's records are in its order");
-                written
-            }
+            let append = move |each| {
+                let payload = format!("{writer} {each}").into_bytes();
+                (log.append(1, &payload, Room::Ordinary).wait().expect("durable"), payload)
+            };
+            let written: Vec<_> = (0..EACH).map(append).collect();
+            assert!(written.is_sorted(), "a writer's records are in its order");
+            written
         };
-        let writers: Vec<_> = (0..WRITERS).map(|writer| scope.spawn(write(writer))).collect();
-        writers.into_iter().flat_map(|writer| writer.join().expect("a writer")).collect()
+        let mut acknowledged: Vec<(u64, Vec<u8>)> = thread::scope(|scope| {
+            let writers: Vec<_> = (0..WRITERS).map(|writer| scope.spawn(move || write(writer))).collect();
+            writers.into_iter().flat_map(|writer| writer.join().expect("a writer")).collect()
+        });
+        let (now, groups) = (counters.now(), counters.now().writes - before.writes);
+        assert_eq!(now.data_syncs - before.data_syncs, groups, "one sync for each write");
+        assert!((EACH..=WRITERS * EACH).contains(&groups));
+        acknowledged.sort();
+        let found = read_log(open(), &large()).expect("read");
+        let found: Vec<_> = found.records.into_iter().map(|record| (record.sequence, record.payload)).collect();
+        assert_eq!(found, acknowledged);
     });
-    let wal = log.close();
-    assert_eq!(wal.acknowledged(), WRITERS * EACH);
-    let now = counters.now();
-    let groups = now.writes - before.writes;
-    assert_eq!(now.data_syncs - before.data_syncs, groups, "one sync for each write");
-    assert!((EACH..=WRITERS * EACH).contains(&groups));
-    acknowledged.sort();
-    let found = read_log(disk(folder.path()), &large()).expect("read");
-    let found: Vec<_> = found.records.into_iter().map(|record| (record.sequence, record.payload)).collect();
-    assert_eq!(found, acknowledged);
 }
 
 /// Sixty-four tasks on one thread, without a runtime: a plain loop polls those that were woken.
 #[test]
 fn tasks_await_their_own_records() {
     const TASKS: usize = 64;
-    let folder = tempfile::tempdir().expect("a folder");
-    let first = disk(folder.path());
-    let counters = first.counters();
-    let (wal, _) = Wal::open(first, &large(), None).expect("a new log");
-    let before = counters.now().data_syncs;
-    let log = WalThread::start(wal, disk(folder.path()));
-    let rounds = 10;
-    run_tasks(&log, TASKS, rounds);
-    let wal = log.close();
-    assert_eq!(wal.acknowledged(), (TASKS * rounds) as u64);
-    assert!(counters.now().data_syncs - before <= (TASKS * rounds) as u64);
+    const ROUNDS: usize = 10;
+    on_each_backend(|open| {
+        let (wal, _) = Wal::open(open(), &large(), None).expect("a new log");
+        let log = WalThread::start(wal, open());
+        run_tasks(&log, TASKS, ROUNDS);
+        let wal = log.close();
+        assert_eq!(wal.acknowledged(), (TASKS * ROUNDS) as u64);
+        drop(wal);
+        let found = read_log(open(), &large()).expect("read");
+        assert_eq!((found.records.len(), found.torn), (TASKS * ROUNDS, None));
+    });
 }
 
 struct Woken {
@@ -113,7 +124,7 @@ impl Wake for Woken {
     }
 }
 
-fn run_tasks(log: &WalThread<FileDisk>, tasks: usize, rounds: usize) {
+fn run_tasks(log: &WalThread<AnyDisk>, tasks: usize, rounds: usize) {
     let append = |task: usize| log.append(1, &payload(task as u64), Room::Ordinary);
     let mut running: Vec<(Pending, usize, Arc<Woken>)> = (0..tasks)
         .map(|task| {
