@@ -32,6 +32,9 @@ A profile is a file, or the id of a machine, which is looked up in profiles/sign
   --json            verify, show, diff, export
   --key FILE        the private key (default .rtt/keys/profile.key); keygen, sign
   --public DIR      where the public key goes (default profiles/keys); keygen
+  --passphrase      encrypt the new key, with a passphrase that is asked for; keygen
+  --passphrase-file FILE
+                    file of mode 0600 or pipe with the passphrase of an encrypted key; keygen, sign
   --out FILE        where the signed profile goes (default profiles/signed/MACHINE.json); sign
 
 Examples:

@@ -116,7 +116,8 @@ fn versions_follow_one_by_one_and_revocation_stays() {
 /// SEAL-13, behind signatures that fit.
 #[test]
 fn a_trust_document_that_does_not_hold_together_is_refused() {
-    let changes: [(fn(&mut TrustRoot), &str); 14] = [
+    type Damage = (fn(&mut TrustRoot), &'static str);
+    let changes: [Damage; 14] = [
         (|d| d.schema = 2, "schema is 2, expected 1"),
         (|d| d.version = 0, "version is 0"),
         (|d| d.expires_unix_s = 1 << 53, "expires_unix_s is 9007199254740992"),
