@@ -52,6 +52,11 @@ fn states_that_differ_have_different_roots() {
     }
     let parts = [("a", Digest([1; 32])), ("b", Digest([2; 32]))];
     assert_eq!(StateRoot::of(parts), StateRoot::of([parts[1], parts[0]]), "sorted by name");
+    assert_ne!(StateRoot::of([("ab", parts[0].1)]), StateRoot::of([("cd", parts[0].1)]), "the name counts");
+    // Two participants are not one whose name goes on with the first one's digest.
+    let (text, two) = (Digest([b'a'; 32]), Digest([2; 32]));
+    let joined = format!("a{}b", "a".repeat(32));
+    assert_ne!(StateRoot::of([("a", text), ("b", two)]), StateRoot::of([(joined.as_str(), two)]));
     // What moves between name and digest changes the root.
     assert_ne!(StateRoot::of([("ab", Digest([1; 32]))]), StateRoot::of([("a", Digest([1; 32]))]));
 }
