@@ -81,6 +81,8 @@ pub struct Told {
     pub state: State,
     /// What each participant should hold.
     pub held: HostState,
+    /// What they held before the last plan that was verified: where a rollback leads.
+    pub previous: Option<HostState>,
     /// The plan of the open transaction.
     pub plan: Option<Plan>,
 }
@@ -108,7 +110,8 @@ impl Told {
             (Action::Begin(_), Beside::Plan(plan, _)) => self.plan = Some(*plan),
             (Action::Verified { .. }, _) => {
                 let plan = self.plan.take().expect("LOGGED-1: what is verified was begun");
-                self.held = plan.effect(&self.held)?;
+                let after = plan.effect(&self.held)?;
+                self.previous = Some(std::mem::replace(&mut self.held, after));
             }
             (Action::Abort { .. } | Action::RolledBack { .. }, _) => self.plan = None,
             _ => {}

@@ -95,7 +95,7 @@ pub enum ApplyError {
     #[error(transparent)]
     Refused(#[from] RefuseError),
     /// The state that runs is not the one in the log.
-    #[error("{} of the running state changed behind the log: look with `rtt plan status`, put them back, or `rtt plan draft` from what runs after `rtt adopt`", count(.0))]
+    #[error("{} of the running state changed behind the log: `rtt plan status` shows them; put them back", count(.0))]
     Drift(Vec<Drift>),
     /// It does not lead where it says.
     #[error("the plan does not fit the state")]
@@ -109,6 +109,12 @@ pub enum ApplyError {
     /// It was begun, and its end could not be reached now; the next that opens the log goes on.
     #[error(transparent)]
     Stuck(#[from] SettleError),
+}
+
+impl From<WriteError> for ApplyError {
+    fn from(error: WriteError) -> ApplyError {
+        ApplyError::Stuck(error.into())
+    }
 }
 
 /// Why what is owed could not be done now. The log says what is owed; opening it again goes on with that.
@@ -273,7 +279,7 @@ impl<'a, D: Disk> Reconciler<'a, D> {
         let id = plan.id();
         let beside = Beside::Plan(Box::new((*plan).clone()), envelope);
         self.log.write(Entry { action: Action::Begin(begin), beside }).map_err(ApplyError::Begin)?;
-        let (reason, cause) = match self.prepare_and_commit(id, &plan) {
+        let (reason, cause) = match self.prepare_and_commit(id, &plan)? {
             Ok(()) => (Reason::Recovered, String::new()), // Behind the commit point no abort is owed.
             Err(failed) => failed,
         };
@@ -283,6 +289,7 @@ impl<'a, D: Disk> Reconciler<'a, D> {
 
     fn begin_of(&self, plan: &Plan, terms: &Terms, now_unix_s: u64) -> Begin {
         let floor = self.log.told().state.clock_unix_s();
+        // REC-4, REC-5, REC-12: what `next_state` burns and raises with this record stays, whatever becomes of the plan.
         Begin {
             plan: model_plan(plan.id()),
             kind: match plan.kind {
@@ -304,29 +311,40 @@ impl<'a, D: Disk> Reconciler<'a, D> {
         }
     }
 
-    /// REC-2: every participant prepares, then Commit is written; or why not.
-    fn prepare_and_commit(&mut self, id: PlanId, plan: &Plan) -> Result<(), (Reason, String)> {
+    /// REC-2: every participant prepares, then Commit is written; or why the plan has to be aborted.
+    ///
+    /// # Errors
+    /// Where it is not known what the log holds: nobody is told anything then, before the log was opened again.
+    fn prepare_and_commit(&mut self, id: PlanId, plan: &Plan) -> Result<Result<(), (Reason, String)>, WriteError> {
         for (position, name) in plan.participants().into_iter().enumerate() {
             let participant = self.participants.get_mut(name).expect("its op had an effect");
-            let prepared = participant.prepare(id, &plan.ops_of(name));
-            prepared.map_err(|error| (Reason::PrepareFailed, rtt_seal::in_full(&error)))?;
+            if let Err(error) = participant.prepare(id, &plan.ops_of(name)) {
+                return Ok(Err((Reason::PrepareFailed, rtt_seal::in_full(&error))));
+            }
             let action = Action::Prepared { plan: model_plan(id), participant: position as u8 };
-            self.write_or_abort(action)?;
+            if let Err(full) = self.write_where_there_is_room(action)? {
+                return Ok(Err(full));
+            }
         }
-        let changed = |cause: String| (Reason::BaseChanged, cause);
-        let runs = self.scan().map_err(|error| changed(rtt_seal::in_full(&error)))?;
-        if runs.root() != plan.base.state_root {
-            return Err(changed(format!("root {} runs now, expected {}", runs.root(), plan.base.state_root))); // REC-6
+        let changed = match self.scan() {
+            Ok(runs) if runs.root() == plan.base.state_root => None, // REC-6
+            Ok(runs) => Some(format!("root {} runs now, expected {}", runs.root(), plan.base.state_root)),
+            Err(error) => Some(rtt_seal::in_full(&error)),
+        };
+        if let Some(cause) = changed {
+            return Ok(Err((Reason::BaseChanged, cause)));
         }
         let generation = plan.base.generation + 1;
-        self.write_or_abort(Action::Commit { plan: model_plan(id), generation })
+        self.write_where_there_is_room(Action::Commit { plan: model_plan(id), generation })
     }
 
-    fn write_or_abort(&mut self, action: Action) -> Result<(), (Reason, String)> {
-        self.log.write(Entry::of(action)).map_err(|error| {
-            let reason = if error.is_no_space() { Reason::NoSpace } else { Reason::Stopped };
-            (reason, rtt_seal::in_full(&error))
-        })
+    /// REC-7: a full disk wrote nothing, so the plan can be aborted. Of any other failure nobody knows whether the record
+    /// is durable: it may be the commit point.
+    fn write_where_there_is_room(&mut self, action: Action) -> Result<Result<(), (Reason, String)>, WriteError> {
+        match self.log.write(Entry::of(action)) {
+            Err(error) if error.is_no_space() => Ok(Err((Reason::NoSpace, rtt_seal::in_full(&error)))),
+            written => written.map(Ok),
+        }
     }
 
     /// REC-13: does what the log says is owed until nothing is; how the open transaction ended.
