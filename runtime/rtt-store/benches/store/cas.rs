@@ -1,0 +1,165 @@
+//! Objects against what their disk can do: put against files written, renamed and synced once; get against reading and
+//! hashing, each alone.
+
+use crate::ratio::Row;
+use rtt_store::FileDisk;
+use rtt_store::cas::Cas;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Objects of one kind, and how many are put at once.
+struct Load {
+    name: &'static str,
+    objects: usize,
+    bytes: usize,
+    batch: usize,
+}
+
+const LOADS: [Load; 2] = [
+    Load { name: "10000x4KiB", objects: 10_000, bytes: 4096, batch: 10_000 },
+    // As many as fit in memory beside each other; the raw peer syncs as often.
+    Load { name: "100x10MiB", objects: 100, bytes: 10 << 20, batch: 10 },
+];
+/// What a put must reach of the raw batch.
+const PUT_BAR: f64 = 0.8;
+/// What a get must reach of reading, then hashing, by one thread.
+const GET_BAR: f64 = 0.9;
+
+impl Load {
+    /// The objects of a batch; each of every batch differs from all others.
+    fn batch(&self, batch: usize) -> Vec<Vec<u8>> {
+        let object = |index: usize| {
+            let mut bytes = vec![(index % 251) as u8; self.bytes];
+            bytes[..8].copy_from_slice(&(batch * self.batch + index).to_le_bytes());
+            bytes
+        };
+        (0..self.batch).map(object).collect()
+    }
+
+    fn batches(&self) -> usize {
+        self.objects / self.batch
+    }
+}
+
+/// Rows of all cases.
+pub fn measure(root: &Path, rounds: usize) -> Vec<Row> {
+    LOADS.iter().flat_map(|load| [put(root, rounds, load), get(root, rounds, load)]).collect()
+}
+
+fn put(root: &Path, rounds: usize, load: &Load) -> Row {
+    let (mut ratios, mut ours, mut limits) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..rounds {
+        let in_turn = |is_ours: bool| {
+            let folder = tempfile::tempdir_in(root).expect("a folder");
+            if is_ours { put_ours(folder.path(), load).0 } else { put_raw(folder.path(), load) }
+        };
+        // Whoever comes second finds the other's leavings: the turns change.
+        let first = in_turn(round.is_multiple_of(2));
+        let second = in_turn(!round.is_multiple_of(2));
+        let (own, limit) = if round.is_multiple_of(2) { (first, second) } else { (second, first) };
+        ratios.push(limit.as_secs_f64() / own.as_secs_f64());
+        ours.push(own);
+        limits.push(limit);
+    }
+    let note = format!("{} put, {} raw", rate(load, &mut ours), rate(load, &mut limits));
+    Row::of(&format!("cas/put/{}", load.name), ratios, Some(PUT_BAR), note)
+}
+
+fn put_ours(folder: &Path, load: &Load) -> (Duration, Cas<FileDisk>, Vec<rtt_seal::Digest>) {
+    let mut cas = Cas::open(FileDisk::open(folder).expect("a disk")).expect("a store");
+    let mut lease = cas.lease("bench", u64::MAX).expect("a lease");
+    sync(folder);
+    let (mut elapsed, mut digests) = (Duration::ZERO, Vec::new());
+    for batch in 0..load.batches() {
+        let objects = load.batch(batch);
+        let objects: Vec<&[u8]> = objects.iter().map(Vec::as_slice).collect();
+        let begin = Instant::now();
+        digests.extend(cas.put_batch(&mut lease, &objects).expect("put"));
+        elapsed += begin.elapsed();
+    }
+    (elapsed, cas, digests)
+}
+
+/// The limit: the same files under names of the same shape, in as many directories, and one syncfs for a batch.
+fn put_raw(folder: &Path, load: &Load) -> Duration {
+    let shard = |index: usize| folder.join(format!("objects/{:02x}", index * 151 % 256));
+    fs::create_dir(folder.join("tmp")).expect("a folder");
+    (0..256).for_each(|index| fs::create_dir_all(shard(index)).expect("a folder"));
+    sync(folder);
+    let mut elapsed = Duration::ZERO;
+    for batch in 0..load.batches() {
+        let objects = load.batch(batch);
+        let begin = Instant::now();
+        for (index, bytes) in objects.iter().enumerate() {
+            let (temporary, index) = (folder.join(format!("tmp/{index}")), batch * load.batch + index);
+            File::create_new(&temporary).and_then(|mut file| file.write_all(bytes)).expect("written");
+            fs::rename(&temporary, shard(index).join(format!("{index:062}"))).expect("renamed");
+        }
+        sync(folder);
+        elapsed += begin.elapsed();
+    }
+    elapsed
+}
+
+fn sync(folder: &Path) {
+    rustix::fs::syncfs(File::open(folder).expect("open")).expect("synced");
+}
+
+/// The limit of a get is 1 / (1 / read + 1 / hash): one thread reads the file, then hashes it.
+fn get(root: &Path, rounds: usize, load: &Load) -> Row {
+    let folder = tempfile::tempdir_in(root).expect("a folder");
+    let (_, mut cas, digests) = put_ours(folder.path(), load);
+    let path = |digest: &rtt_seal::Digest| -> PathBuf {
+        let hex = digest.to_string();
+        folder.path().join("cas/objects").join(&hex[..2]).join(&hex[2..])
+    };
+    let paths: Vec<PathBuf> = digests.iter().map(path).collect();
+    // In memory as many bytes as the caches of the machine do not hold, hashed over and over.
+    let memory = load.batch(0);
+    let (mut ratios, mut ours, mut limits) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..=rounds {
+        let mut read = || timed(|| paths.iter().for_each(|path| drop(hint(fs::read(path).expect("read")))));
+        let mut hash = || {
+            timed(|| {
+                let objects = memory.iter().cycle().take(load.objects);
+                objects.for_each(|bytes| drop(hint(blake3::hash(bytes))));
+            })
+        };
+        let mut own = || timed(|| digests.iter().for_each(|digest| drop(hint(cas.get(digest).expect("verified")))));
+        let (own, limit) = if round % 2 == 0 {
+            let own = own();
+            (own, read() + hash())
+        } else {
+            let limit = read() + hash();
+            (own(), limit)
+        };
+        // The first round warms the cache.
+        if round > 0 {
+            ratios.push(limit.as_secs_f64() / own.as_secs_f64());
+            ours.push(own);
+            limits.push(limit);
+        }
+    }
+    let note = format!("{} got and verified, {} read then hashed", rate(load, &mut ours), rate(load, &mut limits));
+    Row::of(&format!("cas/get/{}", load.name), ratios, Some(GET_BAR), note)
+}
+
+fn hint<T>(value: T) -> T {
+    std::hint::black_box(value)
+}
+
+fn timed(work: impl FnOnce()) -> Duration {
+    let begin = Instant::now();
+    work();
+    begin.elapsed()
+}
+
+/// Objects and bytes of a second, of the median round.
+fn rate(load: &Load, times: &mut [Duration]) -> String {
+    times.sort();
+    let seconds = times[times.len() / 2].as_secs_f64();
+    let megabytes = (load.objects * load.bytes) as f64 / seconds / 1e6;
+    format!("{:.0} objects/s ({megabytes:.0} MB/s)", load.objects as f64 / seconds)
+}
