@@ -271,6 +271,19 @@ fn keys_are_kept_with_care() {
 }
 
 #[test]
+fn an_encrypted_key_signs_with_its_passphrase() {
+    let place = Place::new();
+    std::fs::write(place.at("passphrase"), "correct horse\n").expect("written");
+    std::fs::set_permissions(place.at("passphrase"), std::fs::Permissions::from_mode(0o600)).expect("chmod");
+    let made = place.ok("keygen --key @/locked.key --public @/keys --passphrase-file @/passphrase");
+    assert!(made.contains("mode 0600, encrypted"), "{made}");
+    let sign = "sign @/candidate.json --key @/locked.key --out @/locked.json";
+    place.refused(sign, USAGE, "there is no terminal in a test; name a file with --passphrase-file");
+    place.ok(&format!("{sign} --passphrase-file @/passphrase"));
+    place.ok("verify @/locked.json --keys @/keys");
+}
+
+#[test]
 fn what_cannot_be_signed_or_found_is_named() {
     let place = Place::new();
     place.refused("sign @/signed.json --key @/profile.key", REFUSED, "it is a signed document already");
