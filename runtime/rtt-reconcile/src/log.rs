@@ -49,7 +49,7 @@ pub enum LogError {
         /// The record.
         record: u64,
         /// Why.
-        source: EffectError,
+        source: Box<EffectError>,
     },
 }
 
@@ -98,7 +98,7 @@ impl Told {
             let entry = Entry::read(record)?;
             let broken = |source| LogError::Broken { record: record.sequence, source };
             let state = next_state(&told.state, &entry.action).map_err(broken)?;
-            told.take(state, entry).map_err(|source| LogError::Effect { record: record.sequence, source })?;
+            told.take(state, entry).map_err(|source| LogError::Effect { record: record.sequence, source: Box::new(source) })?;
         }
         Ok(told)
     }

@@ -131,7 +131,7 @@ pub enum SettleError {
         /// What was tried.
         doing: &'static str,
         /// Why it failed.
-        source: ParticipantError,
+        source: Box<ParticipantError>,
     },
     /// All have gone back, but what runs is not the base.
     #[error("plan {plan} was undone, but root {found} runs, expected {expected}: put it back, then `rtt recover`")]
@@ -438,7 +438,7 @@ impl<'a, D: Disk> Reconciler<'a, D> {
 }
 
 fn in_doubt(plan: PlanId, doing: &'static str, source: ParticipantError) -> SettleError {
-    SettleError::Participant { plan, doing, source }
+    SettleError::Participant { plan, doing, source: Box::new(source) }
 }
 
 fn drift(held: &HostState, runs: &HostState) -> Vec<Drift> {

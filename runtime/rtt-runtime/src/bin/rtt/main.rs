@@ -4,20 +4,28 @@ mod failure;
 mod host_commands;
 mod key_commands;
 mod key_text;
+mod log_commands;
+mod plan_commands;
 mod private_key;
 mod profile_commands;
 mod profile_text;
+mod site;
+mod store_commands;
 mod trust_draft;
 
 use clap::{Parser, Subcommand};
 use failure::Failure;
 use host_commands::HostAction;
 use key_commands::{KeyAction, KeyDesk};
+use log_commands::LogAction;
+use plan_commands::{Apply, PlanAction};
 use profile_commands::{Desk, ProfileAction};
+use site::Site;
 use std::io::{Write, stderr, stdout};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
+use store_commands::StoreAction;
 
 /// Looks after what RTT signs and what it runs with.
 #[derive(Parser)]
@@ -48,6 +56,34 @@ enum Topic {
     /// Makes this host's own key, and tells its id.
     #[command(subcommand)]
     Host(HostAction),
+    /// Drafts, signs, shows and carries out plans: the only way in which a host changes.
+    Plan {
+        #[command(flatten)]
+        site: Site,
+        #[command(subcommand)]
+        action: PlanAction,
+    },
+    /// Carries out a signed plan that leads back to the state before; `rtt plan draft --rollback` drafts one.
+    Rollback {
+        #[command(flatten)]
+        site: Site,
+        #[command(flatten)]
+        wanted: Apply,
+    },
+    /// Verifies, shows and proves the log.
+    Log {
+        #[command(flatten)]
+        site: Site,
+        #[command(subcommand)]
+        action: LogAction,
+    },
+    /// Puts, gets and looks after objects.
+    Store {
+        #[command(flatten)]
+        site: Site,
+        #[command(subcommand)]
+        action: StoreAction,
+    },
 }
 
 fn main() -> ExitCode {
@@ -73,5 +109,15 @@ fn run(topic: &Topic) -> Result<(), Failure> {
         }
         Topic::Key(action) => key_commands::run(action, &mut KeyDesk { out, warnings, now_unix_s, ask }),
         Topic::Host(action) => host_commands::run(action, &mut KeyDesk { out, warnings, now_unix_s, ask }),
+        Topic::Plan { site, action } => {
+            plan_commands::run(action, site, &mut KeyDesk { out, warnings, now_unix_s, ask })
+        }
+        Topic::Rollback { site, wanted } => {
+            plan_commands::rollback(wanted, site, &mut KeyDesk { out, warnings, now_unix_s, ask })
+        }
+        Topic::Log { site, action } => log_commands::run(action, site, &mut KeyDesk { out, warnings, now_unix_s, ask }),
+        Topic::Store { site, action } => {
+            store_commands::run(action, site, &mut KeyDesk { out, warnings, now_unix_s, ask })
+        }
     }
 }

@@ -15,7 +15,6 @@ use rtt_store::FileDisk;
 use rtt_store::wal::read_log;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 #[derive(Subcommand)]
@@ -239,7 +238,9 @@ fn draft(wanted: &Draft, site: &Site, desk: &mut KeyDesk<'_>) -> Result<(), Fail
         let ops = match (&wanted.ops, &told.previous) {
             (Some(path), _) => read_ops(path, &told.held)?,
             (None, Some(previous)) => ops_between(&told.held, previous).map_err(|why| failure(USAGE, why))?,
-            (None, None) => return Err(failure(USAGE, "no plan was verified here yet, so there is nothing to go back to")),
+            (None, None) => {
+                return Err(failure(USAGE, "no plan was verified here yet, so there is nothing to go back to"));
+            }
         };
         let after = told.held.after(&ops).map_err(|error| failure(PLAN_REFUSED, in_full(&error)))?;
         let carries_knobs = ops.iter().any(Op::carries_knobs);
@@ -255,10 +256,7 @@ fn draft(wanted: &Draft, site: &Site, desk: &mut KeyDesk<'_>) -> Result<(), Fail
             sequence: 1,
             not_before_unix_s: desk.now_unix_s,
             expires_unix_s: desk.now_unix_s + wanted.hours * 3_600,
-            base: Base {
-                generation: told.state.generation(),
-                state_root: told.held.root(),
-            },
+            base: Base { generation: told.state.generation(), state_root: told.held.root() },
             target_root: after.root(),
             ops,
             capabilities: capabilities.into_iter().collect(),
@@ -284,13 +282,7 @@ fn draft(wanted: &Draft, site: &Site, desk: &mut KeyDesk<'_>) -> Result<(), Fail
     Ok(())
 }
 
-fn sign(
-    path: &Path,
-    key: &Path,
-    out: Option<&Path>,
-    unlock: &Unlock,
-    desk: &mut KeyDesk<'_>,
-) -> Result<(), Failure> {
+fn sign(path: &Path, key: &Path, out: Option<&Path>, unlock: &Unlock, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
     protect_memory(desk.warnings)?;
     let key = unlock.load(key, "rtt key new planner", desk.ask)?;
     let bytes = read(path)?;
@@ -322,7 +314,7 @@ fn apply(wanted: &Apply, only: Option<Kind>, site: &Site, desk: &mut KeyDesk<'_>
     let (keys, trust_version) = site.planners(desk.now_unix_s)?;
     let terms = site.terms(trust_version)?;
     let sealed = Sealed::<Plan>::load(&wanted.plan).map_err(|error| match &error {
-        LoadError::Unreadable { .. } => failure(USAGE, in_full(&error)),
+        LoadError::Read { .. } => failure(USAGE, in_full(&error)),
         _ => failure(PLAN_REFUSED, in_full(&error)),
     })?;
     let plan = read_plan(&wanted.plan)?;
@@ -387,7 +379,13 @@ fn drift_words(drift: &Drift) -> String {
             format!("{}{mode}", item.object.short())
         }
     };
-    format!("  {} {}: the log says {}, there is {}", drift.participant, drift.item, item(&drift.held), item(&drift.runs))
+    format!(
+        "  {} {}: the log says {}, there is {}",
+        drift.participant,
+        drift.item,
+        item(&drift.held),
+        item(&drift.runs)
+    )
 }
 
 fn status(reconciler: &mut Reconciler<'_, FileDisk>, json: bool, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {

@@ -10,7 +10,7 @@ use rtt_seal::{Digest, HostId, Role, SigningKey, TrustStore, TrustedKeys, in_ful
 use rtt_store::FileDisk;
 use rtt_store::cas::{Cas, ReadError};
 use rtt_store::wal::{CommandWitness, FileWitness, OpenError, Options, Witness};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// A plan that was refused, aborted or rolled back.
@@ -62,6 +62,11 @@ impl Site {
         };
         std::fs::create_dir_all(&self.store).map_err(|error| failed(&error))?;
         FileDisk::open(&self.store).map_err(|error| failed(&error))
+    }
+
+    /// Whether the log was begun.
+    pub(crate) fn has_log(&self) -> bool {
+        self.store.join("wal").is_dir()
     }
 
     /// The objects.

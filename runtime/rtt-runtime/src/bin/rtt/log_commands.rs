@@ -1,0 +1,239 @@
+//! `rtt log ...`: the log read without changing it, verified, shown, and proved from.
+
+use crate::failure::{Failure, REFUSED, UNEXPECTED, USAGE, failure};
+use crate::key_commands::KeyDesk;
+use crate::site::Site;
+use clap::Subcommand;
+use rtt_model::Action;
+use rtt_reconcile::{Beside, Entry, Told};
+use rtt_seal::{Digest, Sealed, TrustedKeys, VerifyingKey, in_full, strict_json};
+use rtt_store::wal::{Checkpoint, Opened, Record, check_witnessed, merkle, read_log};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+#[derive(Subcommand)]
+pub(crate) enum LogAction {
+    /// Verifies the whole log: each record's digest and parent, the protocol, and what the witness remembers.
+    #[command(
+        after_help = "Exit codes: 0 whole, 2 there is no log yet, 16 damaged, cut off, rewritten or against the protocol."
+    )]
+    Verify {
+        /// Print the result as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prints the records.
+    Show {
+        /// Only the last N.
+        #[arg(long, value_name = "N")]
+        last: Option<usize>,
+        /// Print one JSON object a record.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Writes a proof that a record is in the log, or that the log goes on from an earlier size; check it elsewhere.
+    #[command(after_help = "Examples:
+  rtt log prove 12 > proof.json
+  rtt log prove --from 8 > proof.json
+  rtt log check proof.json --host-key host.pub")]
+    Prove {
+        /// The record.
+        #[arg(required_unless_present = "from", conflicts_with = "from")]
+        record: Option<u64>,
+        /// An earlier size of the log.
+        #[arg(long, value_name = "SIZE")]
+        from: Option<u64>,
+    },
+    /// Checks a proof with nothing but the host's public key.
+    Check {
+        /// The proof.
+        proof: PathBuf,
+        /// The host's public key, as `rtt host init` wrote it.
+        #[arg(long, value_name = "FILE")]
+        host_key: PathBuf,
+    },
+}
+
+/// A proof, version 1: all that a verifier needs but the host's public key.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Proof {
+    version: u32,
+    /// The signed checkpoint, as it was sealed.
+    checkpoint: String,
+    /// What is proved.
+    of: Proved,
+    /// Digests of the Merkle tree.
+    path: Vec<Digest>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum Proved {
+    /// That this record is in the log.
+    Record { index: u64, digest: Digest },
+    /// That the log goes on from this size, whose root it was.
+    From { size: u64, root: Digest },
+}
+
+/// Does what `action` says.
+pub(crate) fn run(action: &LogAction, site: &Site, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
+    match action {
+        LogAction::Verify { json } => verify(*json, site, desk),
+        LogAction::Show { last, json } => show(*last, *json, site, desk),
+        LogAction::Prove { record, from } => prove(*record, *from, site, desk),
+        LogAction::Check { proof, host_key } => check(proof, host_key, desk),
+    }
+}
+
+fn refused(error: &dyn std::error::Error) -> Failure {
+    failure(REFUSED, in_full(error))
+}
+
+fn read(site: &Site, desk: &KeyDesk<'_>) -> Result<(Opened, TrustedKeys), Failure> {
+    let (key, host) = site.key(desk)?;
+    if !site.has_log() {
+        return Err(failure(USAGE, "there is no log yet: `rtt plan status` begins it"));
+    }
+    let opened = read_log(site.disk()?, &Site::options(host)).map_err(|error| refused(&error))?;
+    let keys = TrustedKeys::new([key.public().clone()]).map_err(|error| refused(&error))?;
+    Ok((opened, keys))
+}
+
+fn verify(json: bool, site: &Site, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
+    let (opened, keys) = read(site, desk)?;
+    let (_, host) = site.key(desk)?;
+    let told = Told::of(&opened.records).map_err(|error| refused(&error))?;
+    let recalled = site.witness().recall().map_err(|error| failure(UNEXPECTED, in_full(&error)))?;
+    let witnessed = recalled.map(|sealed| sealed.verify(&keys)).transpose().map_err(|error| refused(&error))?;
+    if let Some(witnessed) = &witnessed {
+        check_witnessed(&opened.records, &Site::options(host), witnessed).map_err(|error| refused(&error))?;
+    }
+    let (records, generation) = (opened.records.len(), told.state.generation());
+    let size = witnessed.as_ref().map(|witnessed| witnessed.size);
+    if json {
+        let found = json!({
+            "version": 1, "records": records, "tip": opened.tip, "generation": generation.to_string(),
+            "state_root": told.held.root(), "witnessed": size, "torn": opened.torn.map(|torn| torn.to_string()),
+            "open": told.state.open().map(|open| open.plan().to_string()),
+        });
+        writeln!(desk.out, "{found}")?;
+        return Ok(());
+    }
+    writeln!(desk.out, "whole: {records} records, each with the digest of the one before; the protocol holds")?;
+    writeln!(desk.out, "  generation {generation}, state root {}", told.held.root())?;
+    match size {
+        Some(size) => writeln!(desk.out, "  witness    has seen {size} of them, and they are those")?,
+        None => writeln!(desk.out, "  witness    remembers nothing yet: an end that was cut off would not be seen")?,
+    }
+    if let Some(torn) = opened.torn {
+        writeln!(desk.out, "  tail       {torn}; it is cut when the log is opened for writing")?;
+    }
+    if let Some(open) = told.state.open() {
+        writeln!(desk.out, "  open       plan {} is {}; `rtt plan status` ends it", open.plan(), open.phase())?;
+    }
+    Ok(())
+}
+
+fn words(record: &Record) -> Result<(String, Value), Failure> {
+    let entry = Entry::read(record).map_err(|error| refused(&error))?;
+    let (name, text) = match &entry.action {
+        Action::Genesis { host, root } => ("genesis", format!("host {host}, root {root}")),
+        Action::Begin(begin) => {
+            ("begin", format!("plan {}, generation {}, sequence {}", begin.plan, begin.base_generation, begin.sequence))
+        }
+        Action::Prepared { participant, .. } => ("prepared", format!("participant {participant}")),
+        Action::Commit { generation, .. } => ("commit", format!("generation {generation}")),
+        Action::Committed { participant, .. } => ("committed", format!("participant {participant}")),
+        Action::Verified { root, .. } => ("verified", format!("root {root}")),
+        Action::Abort { reason, .. } => ("abort", format!("{reason:?}")),
+        Action::Undo { reason, .. } => ("undo", format!("{reason:?}")),
+        Action::RolledBack { generation, root, .. } => ("rolled_back", format!("generation {generation}, root {root}")),
+        Action::Grant { capability, .. } => ("grant", format!("capability {capability}")),
+        Action::Checkpoint { size, root } => ("checkpoint", format!("{size} records, root {root}")),
+    };
+    let plan = match &entry.beside {
+        Beside::Plan(plan, _) => json!(plan),
+        _ => Value::Null,
+    };
+    let object = json!({
+        "version": 1, "record": record.sequence, "digest": record.digest, "action": name, "text": text, "plan": plan,
+    });
+    Ok((format!("{:>6}  {}  {name:<11} {text}", record.sequence, record.digest.short()), object))
+}
+
+fn show(last: Option<usize>, json: bool, site: &Site, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
+    let (opened, _) = read(site, desk)?;
+    let from = opened.records.len().saturating_sub(last.unwrap_or(usize::MAX));
+    for record in &opened.records[from..] {
+        let (line, object) = words(record)?;
+        writeln!(desk.out, "{}", if json { object.to_string() } else { line })?;
+    }
+    Ok(())
+}
+
+/// The last checkpoint in the log, and the digests of the records that it covers.
+fn last_checkpoint(opened: &Opened) -> Result<(Vec<u8>, Vec<Digest>), Failure> {
+    for record in opened.records.iter().rev() {
+        let entry = Entry::read(record).map_err(|error| refused(&error))?;
+        if let (Action::Checkpoint { size, .. }, Beside::Checkpoint(sealed)) = (entry.action, entry.beside) {
+            let digests = opened.records[..size as usize].iter().map(|record| record.digest).collect();
+            return Ok((sealed, digests));
+        }
+    }
+    Err(failure(USAGE, "the log has no checkpoint yet"))
+}
+
+fn prove(record: Option<u64>, from: Option<u64>, site: &Site, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
+    let (opened, _) = read(site, desk)?;
+    let (sealed, digests) = last_checkpoint(&opened)?;
+    let covered = digests.len() as u64;
+    let outside = |what: u64| failure(USAGE, format!("{what}: the last checkpoint covers {covered} records"));
+    let (of, path) = match (record, from) {
+        (Some(index), _) if index < covered => {
+            let digest = digests[index as usize];
+            (Proved::Record { index, digest }, merkle::prove_inclusion(&digests, index as usize))
+        }
+        (None, Some(size)) if (1..=covered).contains(&size) => {
+            let root = merkle::root(&digests[..size as usize]);
+            (Proved::From { size, root }, merkle::prove_consistency(&digests, size as usize))
+        }
+        (index, size) => return Err(outside(index.or(size).unwrap_or_default())),
+    };
+    let checkpoint = String::from_utf8(sealed).expect("an envelope is JSON");
+    let proof = Proof { version: 1, checkpoint, of, path };
+    writeln!(desk.out, "{}", serde_json::to_string(&proof).expect("a proof is JSON"))?;
+    Ok(())
+}
+
+fn check(path: &Path, host_key: &Path, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
+    let key = VerifyingKey::load(host_key).map_err(|error| refused(&error))?;
+    let keys = TrustedKeys::new([key]).map_err(|error| refused(&error))?;
+    let bytes = std::fs::read(path).map_err(|error| failure(USAGE, format!("{}: {error}", path.display())))?;
+    let proof: Proof =
+        strict_json::parse(bytes.strip_suffix(b"\n").unwrap_or(&bytes)).map_err(|error| refused(&error))?;
+    let checkpoint = Sealed::<Checkpoint>::from_bytes(proof.checkpoint.into_bytes())
+        .verify(&keys)
+        .map_err(|error| refused(&error))?
+        .into_document();
+    let Checkpoint { size, root, origin, .. } = checkpoint;
+    let (holds, words) = match &proof.of {
+        Proved::Record { index, digest } => (
+            merkle::verify_inclusion(&root, size, *index, digest, &proof.path),
+            format!("record {index}, {digest}, is in the log of host {origin}, which had {size} records"),
+        ),
+        Proved::From { size: old, root: old_root } => (
+            merkle::verify_consistency((*old, old_root), (size, &root), &proof.path),
+            format!("the log of host {origin} goes on from {old} records of root {old_root} to {size}"),
+        ),
+    };
+    if !holds {
+        return Err(failure(
+            REFUSED,
+            format!("{}: the proof does not hold: it is not so that {words}", path.display()),
+        ));
+    }
+    writeln!(desk.out, "proved: {words}")?;
+    Ok(())
+}
