@@ -98,7 +98,8 @@ impl Told {
             let entry = Entry::read(record)?;
             let broken = |source| LogError::Broken { record: record.sequence, source };
             let state = next_state(&told.state, &entry.action).map_err(broken)?;
-            told.take(state, entry).map_err(|source| LogError::Effect { record: record.sequence, source: Box::new(source) })?;
+            told.take(state, entry)
+                .map_err(|source| LogError::Effect { record: record.sequence, source: Box::new(source) })?;
         }
         Ok(told)
     }

@@ -3,5 +3,6 @@
 mod crash;
 mod determinism;
 mod ends;
+mod entries;
 mod host;
 mod tree;

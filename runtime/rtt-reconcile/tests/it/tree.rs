@@ -63,6 +63,24 @@ fn tree_2_nothing_runs_before_commit_and_nothing_is_left_after_the_way_back() {
     assert_eq!(names(folder.path()), ["generations", "undo"]);
 }
 
+/// TREE-1: what a crash left in the middle of each step is no state, and the step is done again over it.
+#[test]
+fn tree_1_a_switch_that_was_cut_off_is_done_again() {
+    let (folder, shed) = (tempfile::tempdir().expect("a folder"), Shed::default());
+    let mut files = tree(folder.path(), &shed);
+    let ops = [put("etc/a", shed.put(b"one"), None)];
+    let stage = folder.path().join(format!("generations/{}.new", plan("1")));
+    fs::create_dir_all(stage.join("etc")).expect("half a stage");
+    fs::write(stage.join("etc/stranger"), b"half").expect("written");
+    files.prepare(plan("1"), &ops).expect("prepared over it");
+    symlink("nowhere", folder.path().join("current.new")).expect("half a switch");
+    files.commit(plan("1")).expect("committed over it");
+    assert_eq!(names(&folder.path().join("current/etc")), ["a"]);
+    assert!(!folder.path().join("current.new").is_symlink());
+    fs::remove_dir_all(folder.path().join("generations").join(plan("1").to_string())).expect("removed");
+    assert!(files.scan().is_err(), "a generation that is gone is not an empty one");
+}
+
 /// An object that is not there, or is another, fails the prepare and leaves what runs.
 #[test]
 fn what_cannot_be_had_is_refused_by_name() {

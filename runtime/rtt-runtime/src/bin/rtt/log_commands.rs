@@ -2,13 +2,13 @@
 
 use crate::failure::{Failure, REFUSED, UNEXPECTED, USAGE, failure};
 use crate::key_commands::KeyDesk;
+use crate::output::{Proof, Proved};
 use crate::site::Site;
 use clap::Subcommand;
 use rtt_model::Action;
 use rtt_reconcile::{Beside, Entry, Told};
 use rtt_seal::{Digest, Sealed, TrustedKeys, VerifyingKey, in_full, strict_json};
 use rtt_store::wal::{Checkpoint, Opened, Record, check_witnessed, merkle, read_log};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -53,28 +53,6 @@ pub(crate) enum LogAction {
         #[arg(long, value_name = "FILE")]
         host_key: PathBuf,
     },
-}
-
-/// A proof, version 1: all that a verifier needs but the host's public key.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Proof {
-    version: u32,
-    /// The signed checkpoint, as it was sealed.
-    checkpoint: String,
-    /// What is proved.
-    of: Proved,
-    /// Digests of the Merkle tree.
-    path: Vec<Digest>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-enum Proved {
-    /// That this record is in the log.
-    Record { index: u64, digest: Digest },
-    /// That the log goes on from this size, whose root it was.
-    From { size: u64, root: Digest },
 }
 
 /// Does what `action` says.

@@ -5,6 +5,7 @@ mod host_commands;
 mod key_commands;
 mod key_text;
 mod log_commands;
+mod output;
 mod plan_commands;
 mod private_key;
 mod profile_commands;

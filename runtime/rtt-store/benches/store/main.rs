@@ -1,0 +1,63 @@
+//! The store against what its disk can do: ratios of one run, each the median of interleaved rounds.
+//!
+//! `cargo bench -p rtt-store --bench store -- [--json] [--root FOLDER] [--rounds N]`. A ratio is the limit's time over
+//! ours, so that 1 is the limit and more is better; `low` and `high` bound its median with 95 % confidence; `bar` is what
+//! it must reach, where something is promised. The folder's disk is what is measured.
+//!
+//! Peers that are libraries (SQLite, raft-engine) are dev-dependencies and implement `wal::Peer`.
+
+mod ratio;
+mod tasks;
+mod wal;
+
+use ratio::Row;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Fewest rounds whose median has an interval worth its name.
+const LEAST_ROUNDS: usize = 7;
+
+struct Arguments {
+    json: bool,
+    root: PathBuf,
+    rounds: usize,
+}
+
+fn main() -> ExitCode {
+    let arguments = match arguments() {
+        Ok(arguments) => arguments,
+        Err(reason) => {
+            eprintln!("{reason}; usage: [--json] [--root FOLDER] [--rounds N]");
+            return ExitCode::from(2);
+        }
+    };
+    let rows = wal::measure(&arguments.root, arguments.rounds);
+    if arguments.json {
+        let rows: Vec<_> = rows.iter().map(Row::json).collect();
+        println!("{}", serde_json::json!({ "version": 1, "rows": rows }));
+    } else {
+        rows.iter().for_each(|row| println!("{row}"));
+    }
+    let missed = rows.iter().any(Row::is_missed);
+    if missed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn arguments() -> Result<Arguments, String> {
+    let mut arguments = Arguments { json: false, root: std::env::temp_dir(), rounds: 9 };
+    let mut given = std::env::args().skip(1);
+    while let Some(argument) = given.next() {
+        let mut value = || given.next().ok_or(format!("{argument} needs a value"));
+        match argument.as_str() {
+            "--json" => arguments.json = true,
+            "--root" => arguments.root = value()?.into(),
+            "--rounds" => arguments.rounds = value()?.parse().map_err(|_| "--rounds: expected a number".to_owned())?,
+            "--bench" => {} // cargo says so.
+            "--test" => arguments.rounds = LEAST_ROUNDS,
+            other => return Err(format!("unknown argument `{other}`")),
+        }
+    }
+    if arguments.rounds < LEAST_ROUNDS {
+        return Err(format!("--rounds {}: expected at least {LEAST_ROUNDS}", arguments.rounds));
+    }
+    Ok(arguments)
+}
