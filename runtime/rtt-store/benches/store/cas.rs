@@ -120,14 +120,14 @@ fn get(root: &Path, rounds: usize, load: &Load) -> Row {
     let memory = load.batch(0);
     let (mut ratios, mut ours, mut limits) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..=rounds {
-        let mut read = || timed(|| paths.iter().for_each(|path| drop(hint(fs::read(path).expect("read")))));
-        let mut hash = || {
+        let read = || timed(|| paths.iter().for_each(|path| touch(fs::read(path).expect("read"))));
+        let hash = || {
             timed(|| {
                 let objects = memory.iter().cycle().take(load.objects);
-                objects.for_each(|bytes| drop(hint(blake3::hash(bytes))));
+                objects.for_each(|bytes| touch(blake3::hash(bytes)));
             })
         };
-        let mut own = || timed(|| digests.iter().for_each(|digest| drop(hint(cas.get(digest).expect("verified")))));
+        let mut own = || timed(|| digests.iter().for_each(|digest| touch(cas.get(digest).expect("verified"))));
         let (own, limit) = if round % 2 == 0 {
             let own = own();
             (own, read() + hash())
@@ -146,8 +146,9 @@ fn get(root: &Path, rounds: usize, load: &Load) -> Row {
     Row::of(&format!("cas/get/{}", load.name), ratios, Some(GET_BAR), note)
 }
 
-fn hint<T>(value: T) -> T {
-    std::hint::black_box(value)
+/// Uses a value, so that making it is not left out.
+fn touch<T>(value: T) {
+    std::hint::black_box(value);
 }
 
 fn timed(work: impl FnOnce()) -> Duration {

@@ -154,6 +154,9 @@ fn a_name_is_given_after_the_sync_and_synced_after_that() {
     assert!(position("Write") < position("Open"), "the lease before the look: {log:#?}");
     assert!(last("Write") < position("SyncAll") && last("SetMode") < position("SyncAll"), "{log:#?}");
     assert!(position("SyncAll") < position("Rename") && last("Rename") < position("SyncDirectory"), "{log:#?}");
+    // A scrub that holds the lock alone may read an object and move it aside: no name may be given in between.
+    assert!(last("LockShared") < position("Rename") && last("Rename") < last("Unlock"), "{log:#?}");
+    assert!(position("Unlock") < last("LockShared"), "nothing is written while the lock is held: {log:#?}");
     let renames: Vec<&String> = log.iter().filter(|line| line.starts_with("Rename")).collect();
     assert!(
         renames[0].contains(".tree") && renames[1].contains(&digest.to_string()[2..]),

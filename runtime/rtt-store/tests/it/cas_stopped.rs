@@ -4,9 +4,9 @@ use crate::cas::object;
 use rtt_seal::Digest;
 use rtt_store::cas::Cas;
 use rtt_store::{Answer, Cause, Disk, DiskError, FileDisk, FileId, Request, Token};
-use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpid, kill_process, waitid};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 const FOLDER: &str = "RTT_STORE_TEST_WRITER_FOLDER";
 const STOP_AT: &str = "RTT_STORE_TEST_WRITER_STOP_AT";
@@ -84,21 +84,22 @@ fn the_writers_process() {
     std::process::exit(if was_stopped { 0 } else { 3 });
 }
 
-fn start(folder: &Path, stop_at: u64, forgets: bool) -> Pid {
+fn start(folder: &Path, stop_at: u64, forgets: bool) -> Child {
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command.args(["--exact", "cas_stopped::the_writers_process", "--nocapture", "--test-threads=1"]);
     command.env(FOLDER, folder).env(STOP_AT, stop_at.to_string()).stdout(Stdio::null());
     if forgets {
         command.env(FORGETS, "1");
     }
-    let child = command.spawn().expect("started");
-    Pid::from_raw(i32::try_from(child.id()).expect("a pid")).expect("a pid")
+    command.spawn().expect("started")
 }
 
 /// Waits until the writer stops or ends; its exit status, if it ended.
-fn wait(pid: Pid) -> Option<i32> {
-    let (_, status) = waitpid(Some(pid), WaitOptions::UNTRACED).expect("a child").expect("a change");
-    if status.stopped() { None } else { Some(status.exit_status().expect("it exits by itself")) }
+fn wait(writer: &mut Child) -> Option<i32> {
+    // Looked at and left: the end is the child's own `wait` to take.
+    let changes = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+    let status = waitid(WaitId::Pid(Pid::from_child(writer)), changes).expect("a child").expect("a change");
+    if status.stopped() { None } else { writer.wait().expect("it ended").code() }
 }
 
 /// Stops a writer before each operation of its put and collects long after its lease expired; how many objects it lost
@@ -121,13 +122,13 @@ fn losses(forgets: bool) -> (usize, usize) {
         cas.release(lease).expect("released");
         collect(&mut cas, 0, &roots);
 
-        let writer = start(folder.path(), round, forgets);
-        let mut exit = wait(writer);
+        let mut writer = start(folder.path(), round, forgets);
+        let mut exit = wait(&mut writer);
         if exit.is_none() {
             let passes = [10, 20, 30].map(|after_s| collect(&mut cas, after_s, &roots));
             passed += usize::from(passes.iter().any(|pass| pass.removed.contains(&Digest::of(&garbage))));
-            kill_process(writer, Signal::CONT).expect("continued");
-            exit = wait(writer);
+            kill_process(Pid::from_child(&writer), Signal::CONT).expect("continued");
+            exit = wait(&mut writer);
         }
         if exit == Some(3) {
             assert!(round > 10, "every operation of a put: {round}");
