@@ -41,11 +41,12 @@ Before and after:
   --json               one JSON object at the end of stdout:
                        {version, outcome, profile, report, log, trials, pairs, p99_ns: {incumbent, tuned}, run, fit,
                        sentence, unit, seed}; figures are {estimate, low, high} in `unit`, which is ns but for a
-                       simulated surface; with --dry-run {version, dry_run, seed, plan, incumbent, notes, known}
+                       simulated surface; with --dry-run {version, dry_run, seed, plan, incumbent,
+                       incumbent_origin, notes, known}
   --root DIR           write under DIR instead of this checkout
   --simulate PROGRAM [ARGUMENT]...
                        tune a simulated surface in seconds, to learn the tool: rtt-syn-1, or your own problem program;
-                       stands last
+                       its arguments end at the next option of tune
 Building:
   --no-install         install nothing; print the command and exit 13 where something is missing
   --no-hwloc           build with the /sys reader of the topology

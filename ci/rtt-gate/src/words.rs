@@ -25,7 +25,7 @@ pub fn difference(scenario: &GateScenario) -> String {
     match &scenario.ratio {
         Some(ratio) if ratio.low <= 1.0 && ratio.high >= 1.0 => format!("about equal, {}", percent(ratio)),
         Some(ratio) => percent(ratio),
-        None => "not known".into(),
+        None => "not measured".into(),
     }
 }
 
@@ -37,7 +37,7 @@ pub fn p99(latency: Option<&rtt_measure::GateLatency>) -> String {
             let Interval { estimate, low, high } = found.latency_ns_p99;
             format!("{} ({} to {})", nanos(estimate), nanos(low), nanos(high))
         }
-        None => "not known".into(),
+        None => "not measured".into(),
     }
 }
 
@@ -60,7 +60,8 @@ pub fn sentence(verdict: GateVerdict, scenarios: &[GateScenario]) -> String {
         GateVerdict::Fail => match of(GateVerdict::Fail) {
             Some(failed) => {
                 let pairs = failed.pairs.iter().filter(|pair| pair.log_ratio.is_some()).count();
-                format!("{word}: {}: {}; p99 {} in {pairs} pairs", failed.scenario, failed.why, difference(failed))
+                let p99 = failed.ratio.map(|_| format!("; p99 {} in {pairs} pairs", difference(failed)));
+                format!("{word}: {}: {}{}", failed.scenario, failed.why, p99.unwrap_or_default())
             }
             None => word.into(),
         },

@@ -43,7 +43,7 @@ enum Command {
         /// The folder that holds the runs.
         #[arg(default_value = ".rtt/runs")]
         runs: PathBuf,
-        /// One JSON object on stdout instead of a table.
+        /// One JSON object on stdout instead of a table: {version, runs: [{run, trials, outcome, error}]}.
         #[arg(long)]
         json: bool,
     },
@@ -59,7 +59,7 @@ struct RenderArgs {
     /// The checkout.
     #[arg(long, default_value = ".")]
     root: PathBuf,
-    /// One JSON object on stdout instead of the page's path.
+    /// One JSON object on stdout instead of the page's path: {version, run, page, bytes, outcome}.
     #[arg(long)]
     json: bool,
 }
@@ -71,7 +71,7 @@ struct GateArgs {
     /// Where the page goes [default: ROOT/reports/out/gate-COMPARISON.html below ROOT/.rtt/gate, else FOLDER/report.html].
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// One JSON object on stdout instead of the page's path.
+    /// One JSON object on stdout instead of the page's path: {version, comparison, page, bytes, verdict}.
     #[arg(long)]
     json: bool,
 }

@@ -39,7 +39,7 @@ fn distance(confirmation: &Confirmation, limits: Option<&Limits>, unit: &str) ->
         &[
             "Scenario",
             "Condition",
-            "#Tuned p99",
+            "#Candidate p99",
             "#÷ one line, there and back",
             "#÷ waking a sleeper",
             "#Incumbent ÷ one line",
@@ -121,7 +121,7 @@ pub fn section(run: &Run) -> Value {
             incumbent => arm(&confirmation.objective_incumbent, unit),
             tuned => arm(&confirmation.objective_tuned, unit),
             change => words::change(confirmation.ratio.estimate),
-            change_ends => format!("{} to {}", words::change(confirmation.ratio.low), words::change(confirmation.ratio.high)),
+            change_ends => words::change_ends(&confirmation.ratio),
             pairs => valid,
             chart => charts::intervals(confirmation, unit, line).map(|chart| chart.value()),
             distance => distance(confirmation, limits, unit).map(|table| table.value()),

@@ -74,11 +74,15 @@ pub(crate) fn plan(
             "  effects     keeps up to all CPUs that it may use busy, pins its own processes, asks for memory of rings",
         );
         if begun.plan.faults.is_some() {
-            say("              faults strike the lab's own processes and page cache only, and are undone");
+            say(
+                "              faults strike the lab's own processes and page cache only, and are undone; they run in a",
+            );
+            say("              memory cgroup of their own where one can be made, which is removed afterwards");
         }
-        say("              changes no kernel setting");
+        say("              raises its own priority where it may; changes no kernel setting");
     }
-    say(&format!("  writes      below {root}: .rtt/runs/{}, .rtt/keys/, profiles/, reports/out/", run.name));
+    let history = if arguments.history.is_some() { ", .rtt/history/" } else { "" };
+    say(&format!("  writes      below {root}: .rtt/runs/{}, .rtt/keys/, profiles/, reports/out/{history}", run.name));
     if !arguments.dry_run {
         return Ok(());
     }

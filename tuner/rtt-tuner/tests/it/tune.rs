@@ -154,6 +154,8 @@ fn tuner_9_a_resumed_run_ends_like_one_that_was_not_killed() {
         fs::write(run_folder.join("trials.jsonl"), &image[..cut]).expect("written");
         let (_, object, err) = run(root.path(), &["--lab", surface(), "--endpoint", "x", "--resume"]);
         assert_eq!(comparable(fit_of(&object)), expected, "cut {index}: {err}");
+        let torn = image[cut - 1] != b'\n';
+        assert_eq!(err.contains("a record that was not finished"), torn, "LOG-2: cut {index}: {err}");
         let (ours, theirs) = (read_log(&run_folder.join("trials.jsonl")), read_log(&folder.join("trials.jsonl")));
         let ids = |records: Vec<(_, Record)>| -> Vec<String> {
             let id = |record| match record {

@@ -185,7 +185,13 @@ pub(crate) fn run(action: &ProfileAction, desk: &mut Desk<'_>) -> Result<(), Fai
     match action {
         ProfileAction::Keygen { key, public } => keygen(key, public, desk),
         ProfileAction::Sign { file, key, out } => sign(file, key, out.as_deref(), desk),
-        ProfileAction::Verify { signed, host, json } => verify(signed, host, *json, desk),
+        ProfileAction::Verify { signed, host, json } => {
+            let verified = verify(signed, host, *json, desk);
+            if let (true, Err(Failure { code: REFUSED, message, .. })) = (*json, &verified) {
+                writeln!(desk.out, "{}", json!({ "version": 1, "status": "refused", "reason": message }))?;
+            }
+            verified
+        }
         ProfileAction::Show { signed, json } => show(signed, *json, desk),
         ProfileAction::Diff { left, right, keys, json } => compare(left, right, keys, *json, desk),
         ProfileAction::Export { signed, host, format, json } => {
