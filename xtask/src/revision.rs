@@ -131,6 +131,11 @@ fn check_out(workspace: &Workspace, path: &Path, commit: &str) -> Result<(), Sto
         command.arg("-C").arg(folder);
         command
     };
+    // One that was copied or moved with its checkout names the place that it was made in, and is git's no more.
+    let known = output("git", &["-C", &path.display().to_string(), "rev-parse", "--git-dir"]).is_some();
+    if path.join(".git").exists() && !known {
+        fs::remove_dir_all(path).map_err(|error| Stop::unexpected(format!("gate: {}: {error}", path.display())))?;
+    }
     if path.join(".git").exists() {
         let mut command = git(path);
         command.args(["checkout", "--quiet", "--detach", "--force", commit]);
