@@ -86,6 +86,8 @@ fn distribution(run: &Run) -> Value {
         ""
     } else if run.log_tip.is_none() {
         "the run has no trial log: a simulated problem gives figures, not histograms"
+    } else if run.simulated() {
+        "a simulated problem gives figures, not histograms"
     } else {
         "no pair of the confirmation has a settled run with a histogram"
     };

@@ -89,7 +89,7 @@ fn unconfirmed(fit: Option<&Fit>) -> &'static str {
 pub fn section(run: &Run) -> Value {
     let fit = run.fit.as_ref();
     let confirmation = fit.and_then(|fit| fit.confirmation.as_ref());
-    let limits = limits(run);
+    let limits = limits(run).filter(|_| !run.simulated()); // Those of a machine that is made up say nothing.
     let limits = limits.as_ref();
     let unit = run.unit();
     let class = match fit.map(|fit| fit.outcome) {
@@ -104,6 +104,7 @@ pub fn section(run: &Run) -> Value {
         class => class,
         word => words::outcome(fit.map(|fit| fit.outcome)),
         headline => headline(fit),
+        simulated => run.simulated(),
         sentence => fit.map_or(String::new(), |fit| fit.sentence.clone()),
         noise => fit.map_or(String::new(), |fit| fit.noise.clone()),
         unconfirmed => if confirmation.is_none() { unconfirmed(fit) } else { "" },
