@@ -5,7 +5,7 @@ use rtt_profile::{Acceptance, Conditions, Knobs, Policy, Profile};
 use rtt_runtime::Endpoint;
 use rtt_seal::{Sealed, TrustedKeys, in_full};
 use rtt_units::Nanos;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -72,6 +72,7 @@ fn run(options: &Options) -> Result<(), (u8, String)> {
         let next = folder.map(|folder| format!("; make the folder first: mkdir -p {}", folder.display()));
         (UNFIT, format!("{}: {error}{}", path.display(), next.unwrap_or_default()))
     })?;
+    remove_when_stopped(path).map_err(|error| (UNEXPECTED, format!("waiting for signals: {error}")))?;
     for client in listener.incoming() {
         let served = client
             .map_err(|error| error.to_string())
@@ -104,6 +105,24 @@ fn listen(path: &Path) -> std::io::Result<UnixListener> {
     let listener = UnixListener::bind(path);
     rustix::process::umask(mask);
     listener
+}
+
+/// Takes the socket away when SIGINT or SIGTERM ends this process, by which it ends all the same. Its thread sleeps until
+/// then.
+fn remove_when_stopped(path: &Path) -> std::io::Result<()> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    for signal in [SIGINT, SIGTERM] {
+        let (mut raised, handler) = UnixStream::pair()?;
+        signal_hook::low_level::pipe::register(signal, handler)?;
+        let path = path.to_owned();
+        std::thread::Builder::new().name("stop".into()).spawn(move || {
+            if raised.read_exact(&mut [0]).is_ok() {
+                let _ = std::fs::remove_file(&path); // What is left is replaced by the next endpoint.
+                let _ = signal_hook::low_level::emulate_default_handler(signal); // Does not return.
+            }
+        })?;
+    }
+    Ok(())
 }
 
 /// The knobs of a profile that is signed by a trusted key, for this machine, and in force.
