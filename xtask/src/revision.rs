@@ -156,6 +156,11 @@ fn build(workspace: &Workspace, folder: &Path, target: &Path, topology: Topology
     for setting in PROFILE {
         command.arg("--config").arg(format!("profile.gate.{setting}"));
     }
+    // What panics say of the libraries' sources is the one place that would still stand in the executable.
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")));
+    if let Some(home) = home {
+        command.arg("--config").arg(format!("build.rustflags=[\"--remap-path-prefix={}=cargo\"]", home.display()));
+    }
     run_or_stop(command.arg("--target-dir").arg(target), "gate")?;
     Ok(target.join("gate/rtt-endpoint"))
 }
