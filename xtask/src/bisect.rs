@@ -107,8 +107,8 @@ pub fn bisect(shop: &Workshop<'_>, good: &Revision, bad: &Revision) -> Result<u8
     eprintln!("gate bisect: {} revisions, about {steps} steps, each with the pairs of one gate at most", all.len() - 1);
     let (said, code) = step(shop, good, bad)?;
     if said != Step::Bad {
-        let why = if said == Step::Good { "is not slower" } else { "cannot be told from it here" };
-        let words = format!("bisect: {} {why} than {}: there is nothing to find", bad.name, good.name);
+        let why = if said == Step::Good { "is not slower than" } else { "cannot be told here to be slower than" };
+        let words = format!("bisect: {} {why} {}: there is nothing to find", bad.name, good.name);
         tell(shop, &words, [good, bad], None);
         return Ok(code);
     }

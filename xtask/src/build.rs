@@ -3,9 +3,10 @@
 //! The stages of the main job are always built together: building them one by one would unite the features of their
 //! dependencies differently each time, and compile those again and again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::exit::Stop;
+use crate::host_lock::refuse_while_held;
 use crate::packages::Topology;
 use crate::screen::eprintln;
 use crate::workspace::{Workspace, run_or_stop};
@@ -33,10 +34,11 @@ impl Programs {
     }
 }
 
-/// Builds lab, endpoint, tuner, report and gate in release, with cargo's own progress on stderr.
+/// Builds lab, endpoint, tuner, report and gate in release, with cargo's own progress on stderr. While a measurement holds
+/// the host nothing is built: what was built last is taken.
 ///
 /// # Errors
-/// A stop when cargo fails.
+/// A stop when cargo fails, or when a measurement runs and nothing was built before.
 pub fn stages(workspace: &Workspace, topology: Topology) -> Result<Programs, Stop> {
     release(workspace, &STAGES, topology)
 }
@@ -60,8 +62,24 @@ pub fn features(topology: Topology) -> &'static [&'static str] {
 }
 
 fn release(workspace: &Workspace, packages: &[&str], topology: Topology) -> Result<Programs, Stop> {
+    let folder = workspace.target()?.join("release");
+    if let Err(held) = refuse_while_held("build") {
+        // Compiling would disturb the measurement; what was built last disturbs nothing.
+        return match packages.iter().all(|package| built(&folder, package)) {
+            true => {
+                eprintln!("note: a measurement runs here, so nothing is built now: the last build is taken");
+                Ok(Programs { folder })
+            }
+            false => Err(held),
+        };
+    }
     let mut command = workspace.cargo(["build", "--release", "--locked"]);
     command.args(features(topology)).args(packages.iter().flat_map(|package| ["-p", package]));
     run_or_stop(&mut command, "build")?;
-    Ok(Programs { folder: workspace.target()?.join("release") })
+    Ok(Programs { folder })
+}
+
+/// Whether a program of `package` is there; that of the runtime is the endpoint's.
+fn built(folder: &Path, package: &str) -> bool {
+    folder.join(if package == "rtt-runtime" { "rtt-endpoint" } else { package }).exists()
 }

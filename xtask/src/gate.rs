@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::arguments::{Arguments, near_name};
 use crate::bisect;
@@ -46,10 +46,11 @@ What comes out:
   written: .rtt/gate/<comparison>/ verdict.json, summary.md, junit.xml, bencher.json, smaller.json, and a page,
   reports/out/gate-<comparison>.html
 Every night:
-  --mark-green         on PASS, HEAD becomes `green`
+  --mark-green         on PASS of every gating scenario at full length against a revision, HEAD becomes `green`
   --bisect             on FAIL, go on with `gate bisect` between base and HEAD
 The gate on trial:
-  --canary N           N comparisons of the checkout with itself, each with a wealth of its own; what is finished is kept
+  --canary N|+N        N comparisons of the checkout with itself, each with a wealth of its own; what is finished is kept;
+                       +N: so many beside those that are finished
   --slower RATIO       with --canary: slow one side down until p99 is RATIO times the other's, and find that
 bisect:
   --good, --bad        a revision that was well, and one that is slower; takes the options of `How much` for each step
@@ -185,7 +186,15 @@ pub fn gate(workspace: &Workspace, mut arguments: Arguments) -> Result<u8, Stop>
     let programs = build::stages(workspace, topology)?;
     let unchanged = !revision::is_changed(workspace);
     let judged = revision::git(workspace, &["rev-parse", "HEAD"]).filter(|_| unchanged);
+    let whole = words.iter().all(|word| !["--scenario", "--lane", "--share"].iter().any(|name| word.starts_with(name)));
     let shop = Workshop { workspace, programs, topology, options: words, json, judged };
+    // Before the builds of both arms, which take minutes: what is asked wrongly is told now.
+    let nowhere = Path::new("-");
+    let checked = shop.judge(nowhere, "", &["--check".to_owned()]).stdout(Stdio::null()).status();
+    match checked.map_err(|error| Stop::unexpected(format!("gate: {error}")))?.code() {
+        Some(0) => {}
+        code => return Ok(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(Exit::Unexpected.code())),
+    }
     if let Some([good, bad]) = ends {
         return bisect::bisect(&shop, &good, &bad);
     }
@@ -205,7 +214,12 @@ pub fn gate(workspace: &Workspace, mut arguments: Arguments) -> Result<u8, Stop>
     };
     rest.extend(json.then(|| "--json".to_owned()));
     let code = run(&mut shop.judge(&candidate, &name, &rest))?;
-    after(&shop, code, against.as_ref(), mark_green, bisects)
+    if mark_green && !(whole && matches!(against, Some(Against::Revision(_)))) {
+        eprintln!(
+            "gate: nothing is marked green: that takes every gating scenario, at full length, against a revision"
+        );
+    }
+    after(&shop, code, against.as_ref(), mark_green && whole, bisects)
 }
 
 /// One gate at a time in this checkout: they share a worktree, and one must not build beside the other's pairs.
@@ -246,7 +260,7 @@ fn after(
     bisects: bool,
 ) -> Result<u8, Stop> {
     let head = || revision::find(shop.workspace, "HEAD");
-    if mark_green && code == Exit::Success.code() && against.is_some() {
+    if mark_green && code == Exit::Success.code() && matches!(against, Some(Against::Revision(_))) {
         let commit = head()?.commit;
         if shop.judged.as_ref() == Some(&commit) {
             mark(shop.workspace, &commit)?;

@@ -168,15 +168,34 @@ impl Host {
         }
     }
 
+    /// What rings get, which are shared memory: reserved pages, else transparent ones where the kernel has them for shared
+    /// memory. The same files decide when a ring is made (`runtime/rtt-ring/src/pages.rs`).
     fn huge_pages(&self) -> Line {
-        let text = self.read("sys/kernel/mm/transparent_hugepage/enabled").unwrap_or_default();
-        let chosen = text.split_whitespace().find_map(|word| word.strip_prefix('[')?.strip_suffix(']'));
-        match chosen {
-            Some(mode @ ("madvise" | "always")) => Line::ok("huge pages", format!("transparent: {mode}")),
+        const GENERAL: &str = "sys/kernel/mm/transparent_hugepage/shmem_enabled";
+        const OWN: &str = "sys/kernel/mm/transparent_hugepage/hugepages-2048kB/shmem_enabled";
+        let free: Option<u64> = self.number("sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages");
+        let free = free.filter(|free| *free > 0);
+        if let Some(free) = free {
+            return Line::ok("huge pages", format!("{free} reserved and free"));
+        }
+        let chosen = |path| {
+            let text = self.read(path)?;
+            text.split_whitespace().find_map(|word| Some(word.strip_prefix('[')?.strip_suffix(']')?.to_owned()))
+        };
+        let general = chosen(GENERAL);
+        // The setting for the page size counts where the kernel has one; `inherit` leads to the general one.
+        let own = chosen(OWN).filter(|own| own != "inherit" && general.as_deref() != Some("force"));
+        let (path, mode) = if own.is_some() { (OWN, own) } else { (GENERAL, general) };
+        match mode.as_deref() {
+            Some(mode @ ("advise" | "within_size" | "always" | "force")) => {
+                Line::ok("huge pages", format!("transparent for shared memory: {mode}"))
+            }
             Some(mode) => Line::warn(
                 "huge pages",
-                format!("transparent: {mode}"),
-                "echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled; else that knob leaves the search",
+                format!("none reserved and free; transparent for shared memory: {mode}"),
+                format!(
+                    "echo advise | sudo tee /{path}, or sudo sysctl vm.nr_hugepages=64; else that knob leaves the search"
+                ),
             ),
             None => Line::warn("huge pages", "not in this kernel", "nothing to do; that knob leaves the search"),
         }

@@ -12,6 +12,7 @@ mod config;
 mod doctor;
 mod exit;
 mod gate;
+mod history_options;
 mod host_lock;
 mod licences;
 mod limits;

@@ -29,7 +29,13 @@ A profile is a file, or the id of a machine, which is looked up in profiles/sign
   --refuse-on LIST  refuse, instead of warning, when one of kernel,microcode,governor,thp,mitigations changed; verify,
                     export
   --format FORM     env (default) or json; export
-  --json            verify, show, diff, export
+  --json            verify, show, diff, export; one object on stdout:
+                    verify  {version, status: in_force|stale, differences, machine, machine_compared, digest, signed_by,
+                            expires_unix_s}, refused {version, status: refused, reason}
+                    show    {version, status, reason, machine, digest, signed_by, profile}
+                    diff    {version, rows: [{name, left, right}]}; names are those of the document, where p99_ns.tuned
+                            is the candidate's figure, in force only where outcome.verdict is better
+                    export  the knobs alone, each under its name, for programs that read no more than that
   --key FILE        the private key (default .rtt/keys/profile.key); keygen, sign
   --public DIR      where the public key goes (default profiles/keys); keygen
   --passphrase      encrypt the new key, with a passphrase that is asked for; keygen

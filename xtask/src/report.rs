@@ -3,9 +3,10 @@
 //! One run is drawn by `rtt-report`, without polars. Two runs, tables and Parquet go to `rtt-history`, which is built
 //! at first use, and never while a measurement holds the host: its build would keep every CPU busy for minutes.
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, unknown};
 use crate::build;
 use crate::exit::Stop;
+use crate::history_options::refuse_unknown;
 use crate::host_lock::refuse_while_held;
 use crate::packages;
 use crate::workspace::{Workspace, exec};
@@ -28,6 +29,13 @@ RUN is the name of a run below .rtt/runs, or its folder. Without one, the newest
   two runs     compares them, and refuses runs of unlike machines
   --parquet    exports runs to Parquet, by machine and day
   --table      a table over what was exported
+One run, list and gate also take these:
+  --out FILE   where the page goes; one run, gate
+  --root DIR   the folder that holds .rtt and reports, instead of this checkout; one run
+  --json       one object on stdout: one run {version, run, page, bytes, outcome}, gate {version, comparison, page, bytes,
+               verdict}, list {version, runs: [{run, trials, outcome, error, running}]}
+Two runs take --root, --json and --any-host (runs of unlike machines too); --parquet takes --run RUN (repeatable) and
+--json; --table takes --by, --columns, --where COLUMN=VALUE, --since DAY, --until DAY, --csv, --json and --root.
 Two runs, --table and --parquet use rtt-history, built at first use (minutes: polars); while a measurement holds
 the host they are refused with exit 15.
 
@@ -39,15 +47,17 @@ Examples:
   cargo xtask report --table --by scenario --columns settled,p50,p99
 ";
 
+/// What a page may be told, and the two options that ask for something else.
+const OPTIONS: [&str; 6] = ["--out", "--root", "--json", "--table", "--parquet", "--version"];
 /// Options of the two programs that take the next word as their value: that word is no run.
 const WITH_VALUE: [&str; 3] = ["--out", "-o", "--root"];
 
 /// Builds the program that answers, then becomes it.
 ///
 /// # Errors
-/// A stop when a measurement holds the host and polars is asked for, or the build fails.
+/// A stop when an option is unknown, a measurement holds the host and polars is asked for, or the build fails.
 pub fn report(workspace: &Workspace, arguments: Arguments) -> Result<u8, Stop> {
-    let mut command = match asked(arguments) {
+    let mut command = match asked(arguments)? {
         Asked::History(words) => {
             refuse_while_held("report over several runs")?;
             workspace.program(&build::history(workspace)?.path("rtt-history"), &words)
@@ -66,7 +76,7 @@ enum Asked {
     History(Vec<String>),
 }
 
-fn asked(mut arguments: Arguments) -> Asked {
+fn asked(mut arguments: Arguments) -> Result<Asked, Stop> {
     let action = if arguments.take_flag("--table") {
         "table"
     } else if arguments.take_flag("--parquet") {
@@ -74,9 +84,16 @@ fn asked(mut arguments: Arguments) -> Asked {
     } else if runs(&arguments) >= 2 {
         "compare"
     } else {
-        return Asked::Page(arguments.words().to_vec());
+        let name = |word: &String| word.split('=').next().unwrap_or_default().to_owned();
+        let mut names = arguments.ours().iter().map(name).filter(|name| name.starts_with("--"));
+        return match names.find(|name| !OPTIONS.contains(&name.as_str())) {
+            Some(name) => Err(unknown("report: ", "option", &name, &OPTIONS)),
+            None => Ok(Asked::Page(arguments.words().to_vec())),
+        };
     };
-    Asked::History([&[action.to_owned()], arguments.words()].concat())
+    let words = [&[action.to_owned()], arguments.words()].concat();
+    refuse_unknown("report", &words)?;
+    Ok(Asked::History(words))
 }
 
 /// How many runs are named.
@@ -104,8 +121,9 @@ mod tests {
 
     fn check(line: &str, expected: &str) {
         let got = match asked(Arguments::new(line.split_whitespace())) {
-            Asked::Page(words) => format!("page: {}", words.join(" ")),
-            Asked::History(words) => format!("history: {}", words.join(" ")),
+            Ok(Asked::Page(words)) => format!("page: {}", words.join(" ")),
+            Ok(Asked::History(words)) => format!("history: {}", words.join(" ")),
+            Err(stop) => format!("{}: {}", stop.exit.code(), stop.message),
         };
         assert_eq!(got, expected, "{line}");
     }
@@ -117,6 +135,14 @@ mod tests {
         check("a --out b.html", "page: a --out b.html");
         check("--out=b.html a", "page: --out=b.html a");
         check("list .rtt/runs", "page: list .rtt/runs");
+    }
+
+    #[test]
+    fn what_is_misspelt_is_refused_before_a_build() {
+        check("--tabel", "2: report: unknown option `--tabel`; did you mean `--table`?");
+        check("a --rooot=x", "2: report: unknown option `--rooot`; did you mean `--root`?");
+        check("--table --colums p50", "2: report: unknown option `--colums`; did you mean `--columns`?");
+        check("a b --any-hots", "2: report: unknown option `--any-hots`; did you mean `--any-host`?");
     }
 
     #[test]

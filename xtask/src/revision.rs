@@ -131,6 +131,11 @@ fn check_out(workspace: &Workspace, path: &Path, commit: &str) -> Result<(), Sto
         command.arg("-C").arg(folder);
         command
     };
+    // One that was copied or moved with its checkout names the place that it was made in, and is git's no more.
+    let known = output("git", &["-C", &path.display().to_string(), "rev-parse", "--git-dir"]).is_some();
+    if path.join(".git").exists() && !known {
+        fs::remove_dir_all(path).map_err(|error| Stop::unexpected(format!("gate: {}: {error}", path.display())))?;
+    }
     if path.join(".git").exists() {
         let mut command = git(path);
         command.args(["checkout", "--quiet", "--detach", "--force", commit]);
@@ -150,6 +155,11 @@ fn build(workspace: &Workspace, folder: &Path, target: &Path, topology: Topology
     command.current_dir(folder).args(["--bin", "rtt-endpoint"]).args(features(topology));
     for setting in PROFILE {
         command.arg("--config").arg(format!("profile.gate.{setting}"));
+    }
+    // What panics say of the libraries' sources is the one place that would still stand in the executable.
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")));
+    if let Some(home) = home {
+        command.arg("--config").arg(format!("build.rustflags=[\"--remap-path-prefix={}=cargo\"]", home.display()));
     }
     run_or_stop(command.arg("--target-dir").arg(target), "gate")?;
     Ok(target.join("gate/rtt-endpoint"))

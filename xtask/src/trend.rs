@@ -11,6 +11,7 @@ use std::process::Stdio;
 use crate::arguments::{Arguments, unknown};
 use crate::build;
 use crate::exit::{Exit, Stop};
+use crate::history_options::refuse_unknown;
 use crate::host_lock::refuse_while_held;
 use crate::screen::eprintln;
 use crate::workspace::{Workspace, exec, run};
@@ -85,7 +86,9 @@ enum Asked {
 fn asked(mut arguments: Arguments, budgets: &Path) -> Result<Asked, Stop> {
     match arguments.take_name().as_deref() {
         Some(action @ ("compact" | "retain")) => {
-            return Ok(Asked::Action([&[action.to_owned()], arguments.words()].concat()));
+            let words = [&[action.to_owned()], arguments.words()].concat();
+            refuse_unknown(&format!("trend {action}"), &words)?;
+            return Ok(Asked::Action(words));
         }
         Some(other) => return Err(unknown("trend: ", "action", other, &["compact", "retain"])),
         None => {}
@@ -106,6 +109,7 @@ fn asked(mut arguments: Arguments, budgets: &Path) -> Result<Asked, Stop> {
         shown.extend(["--slo".to_owned(), budgets.display().to_string()]);
     }
     shown.extend(words.iter().cloned());
+    refuse_unknown("trend", &shown)?;
     Ok(Asked::Trend { append, words: shown })
 }
 
@@ -134,6 +138,8 @@ mod tests {
     fn actions_append_nothing() {
         check("compact --json", "compact --json");
         check("retain --days 9 --dry-run", "retain --days 9 --dry-run");
+        check("retain --dayz 9", "2: trend retain: unknown option `--dayz`; did you mean `--days`?");
+        check("--days x", "2: trend: --days x: expected a whole number of days, 1 or more");
         check("compcat", "2: trend: unknown action `compcat`; did you mean `compact`?");
     }
 }

@@ -11,7 +11,7 @@ use crate::build;
 use crate::exit::Stop;
 use crate::host_lock::refuse_while_held;
 use crate::packages::{self, Wishes};
-use crate::workspace::{Workspace, exec};
+use crate::workspace::{Workspace, exec, on_path};
 
 /// What `--help` prints.
 pub const HELP: &str = "\
@@ -37,15 +37,18 @@ Repeating:
   --seed N             the same order and the same faults again
   --resume [RUN]       go on with the log of an interrupted run, the newest where none is named
 Before and after:
-  --dry-run            print every effect and the time estimate, measure nothing
+  --dry-run            print every effect and the time estimate, run no trial; it reads the limits of this host, which
+                       keeps its CPUs busy for a second, so it is refused while a measurement runs (exit 15)
   --json               one JSON object at the end of stdout:
                        {version, outcome, profile, report, log, trials, pairs, p99_ns: {incumbent, tuned}, run, fit,
                        sentence, unit, seed}; figures are {estimate, low, high} in `unit`, which is ns but for a
-                       simulated surface; with --dry-run {version, dry_run, seed, plan, incumbent, notes, known}
+                       simulated surface; `tuned` is the candidate's figure, in force only where `outcome` is
+                       better; with --dry-run {version, dry_run, seed, plan, incumbent,
+                       incumbent_origin, notes, known}
   --root DIR           write under DIR instead of this checkout
   --simulate PROGRAM [ARGUMENT]...
                        tune a simulated surface in seconds, to learn the tool: rtt-syn-1, or your own problem program;
-                       stands last
+                       its arguments end at the next option of tune
 Building:
   --no-install         install nothing; print the command and exit 13 where something is missing
   --no-hwloc           build with the /sys reader of the topology
@@ -94,7 +97,13 @@ pub fn tune(workspace: &Workspace, arguments: Arguments) -> Result<u8, Stop> {
 /// As [`tune`].
 pub fn command(workspace: &Workspace, mut arguments: Arguments) -> Result<Command, Stop> {
     refuse_misspelt(&arguments)?;
-    refuse_while_held("tune")?; // Building beside a measurement would disturb it, simulating too.
+    refuse_values(&arguments)?;
+    // Building beside a measurement would disturb it, simulating too.
+    refuse_while_held(if arguments.ours().iter().any(|word| word == "--dry-run") {
+        "tune --dry-run (it reads the limits of this host, which keeps its CPUs busy for a second)"
+    } else {
+        "tune"
+    })?;
     let wishes =
         Wishes { no_install: arguments.take_flag("--no-install"), no_hwloc: arguments.take_flag("--no-hwloc") };
     let programs = build::stages(workspace, packages::ensure(wishes)?)?;
@@ -148,12 +157,51 @@ fn refuse_misspelt(arguments: &Arguments) -> Result<(), Stop> {
     Ok(())
 }
 
+/// A value whose form alone is wrong, and the surface's name misspelt. Which knobs and scenarios there are, the tuner knows.
+fn refuse_values(arguments: &Arguments) -> Result<(), Stop> {
+    let words = arguments.ours();
+    for (at, word) in words.iter().enumerate() {
+        let (name, value) = match word.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (word.as_str(), words.get(at + 1).map(String::as_str)),
+        };
+        let Some(value) = value else { continue };
+        let expected = match name {
+            "--budget" if !is_time(value) => "expected a time with its unit, such as 15m, 90s or 1h",
+            "--fix" if !value.contains('=') => "expected KNOB=VALUE, such as wait=spin",
+            "--sweep" if !value.contains('=') => "expected KNOB=RANGE, such as ring=64KiB..4MiB:x2",
+            "--simulate" if is_near_surface(value) => "there is no such program; did you mean `rtt-syn-1`?",
+            _ if name == "--simulate" => break, // The rest is its program's.
+            _ => continue,
+        };
+        let end = if expected.ends_with('?') { "" } else { ";" };
+        return Err(Stop::usage(format!("tune: {name} {value}: {expected}{end} nothing was run")));
+    }
+    Ok(())
+}
+
+/// Whether it has the form of a time: a number and a unit.
+fn is_time(text: &str) -> bool {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    unit.len() < text.len() && ["ns", "us", "ms", "s", "m", "h"].contains(&unit)
+}
+
+/// A name that is nearly the surface's, and no program of its own.
+fn is_near_surface(value: &str) -> bool {
+    value != SURFACE
+        && !value.contains('/')
+        && near_name(value, &[SURFACE]).is_some()
+        && on_path(value).is_none()
+        && !Path::new(value).exists()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn check(words: &[&str], expected: Option<&str>) {
-        let got = refuse_misspelt(&Arguments::new(words.iter().copied())).err().map(|stop| stop.message);
+        let arguments = Arguments::new(words.iter().copied());
+        let got = refuse_misspelt(&arguments).and_then(|()| refuse_values(&arguments)).err().map(|stop| stop.message);
         assert_eq!(got.as_deref(), expected, "{words:?}");
     }
 
@@ -161,6 +209,19 @@ mod tests {
     fn a_misspelt_option_is_refused_before_the_build() {
         check(&["--quik"], Some("tune: unknown option `--quik`; did you mean `--quick`? nothing was run"));
         check(&["--seeed=7"], Some("tune: unknown option `--seeed`; did you mean `--seed`? nothing was run"));
+    }
+
+    #[test]
+    fn a_value_of_another_form_is_refused_before_the_build() {
+        let time = "expected a time with its unit, such as 15m, 90s or 1h; nothing was run";
+        check(&["--budget", "ten"], Some(&format!("tune: --budget ten: {time}")));
+        check(&["--budget=15"], Some(&format!("tune: --budget 15: {time}")));
+        let knob = "expected KNOB=VALUE, such as wait=spin; nothing was run";
+        check(&["--quick", "--fix", "wiat"], Some(&format!("tune: --fix wiat: {knob}")));
+        let surface = "there is no such program; did you mean `rtt-syn-1`? nothing was run";
+        check(&["--simulate", "rtt-syn1", "serve"], Some(&format!("tune: --simulate rtt-syn1: {surface}")));
+        check(&["--budget", "2.5m", "--fix", "wait=spin", "--sweep=ring=1..2", "--simulate", "rtt-syn-1"], None);
+        check(&["--simulate", "program", "--budget", "ten"], None);
     }
 
     #[test]

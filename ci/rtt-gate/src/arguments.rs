@@ -112,9 +112,13 @@ pub struct JudgeArguments {
     /// Print the worst ten findings as annotations of hosted CI, as under GITHUB_ACTIONS
     #[arg(long)]
     pub annotate: bool,
-    /// Put the gate itself on trial: N comparisons of the candidate with itself, each with a wealth of its own
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub canary: Option<u32>,
+    /// Put the gate itself on trial: N comparisons of the candidate with itself, each with a wealth of its own; +N: so many
+    /// beside those that are finished
+    #[arg(long, value_name = "[+]N", value_parser = canaries, allow_hyphen_values = false)]
+    pub canary: Option<Canaries>,
+    /// Read what is asked, and run nothing
+    #[arg(long, hide = true)]
+    pub check: bool,
     /// With --canary: slow the candidate down until its p99 is this many times the base's, such as 1.2
     #[arg(long, value_name = "RATIO", requires = "canary", value_parser = slower)]
     pub slower: Option<f64>,
@@ -149,6 +153,22 @@ fn share(text: &str) -> Result<f64, String> {
     }
 }
 
+/// How many canaries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Canaries {
+    /// Whether beside those that are finished.
+    pub more: bool,
+    /// So many.
+    pub number: u32,
+}
+
+fn canaries(text: &str) -> Result<Canaries, String> {
+    match text.strip_prefix('+').unwrap_or(text).parse::<u32>() {
+        Ok(number @ 1..=1000) => Ok(Canaries { more: text.starts_with('+'), number }),
+        _ => Err("expected 1 to 1000, such as 20, or +5 for five beside those that are finished".into()),
+    }
+}
+
 fn slower(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(ratio) if ratio > 1.0 && ratio <= 10.0 => Ok(ratio),
@@ -167,7 +187,7 @@ pub struct BenchArguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub count: Option<u64>,
     /// Other nights for another seed, the same for the same
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=1_000_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=crate::bench::SEED_MAX))]
     pub seed: u64,
     /// How much slower the candidate is, as ratios; 0 is A/A
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "0,0.03,0.05,0.10,0.20", value_parser = delta)]

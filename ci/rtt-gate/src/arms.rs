@@ -45,6 +45,8 @@ pub struct Chosen {
     pub profile: Option<Digest>,
     /// What has to be said about it.
     pub note: Option<String>,
+    /// Whether a tune has found these knobs, or kept them as the best.
+    pub tuned: bool,
 }
 
 fn profile_at(path: &Path, root: &Path, here: &Fingerprint, now_unix_s: u64) -> Result<Chosen, String> {
@@ -58,7 +60,8 @@ fn profile_at(path: &Path, root: &Path, here: &Fingerprint, now_unix_s: u64) -> 
             Some(format!("the profile was tuned under other conditions: {differences}"))
         }
     };
-    Ok(Chosen { knobs: Some(profile.knobs.clone()), profile: Some(profile.digest()), note })
+    let tuned = profile.outcome.verdict != rtt_profile::Verdict::Undecided;
+    Ok(Chosen { knobs: Some(profile.knobs.clone()), profile: Some(profile.digest()), note, tuned })
 }
 
 impl KnobSource {
@@ -73,7 +76,8 @@ impl KnobSource {
         };
         match self {
             KnobSource::Recorded(knobs, profile) => {
-                Ok(Chosen { knobs: Some((**knobs).clone()), profile: *profile, note: None })
+                let tuned = profile.is_some();
+                Ok(Chosen { knobs: Some((**knobs).clone()), profile: *profile, note: None, tuned })
             }
             KnobSource::Profile(path) => {
                 profile_at(path, root, here, now_unix_s).map_err(|reason| refused(path, reason))
@@ -84,7 +88,7 @@ impl KnobSource {
                     return profile_at(&path, root, here, now_unix_s).map_err(|reason| refused(&path, reason));
                 }
                 let note = Some("this host has no signed profile, so it runs under the untuned default".into());
-                Ok(Chosen { knobs: None, profile: None, note })
+                Ok(Chosen { knobs: None, profile: None, note, tuned: false })
             }
         }
     }

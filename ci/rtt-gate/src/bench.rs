@@ -166,13 +166,24 @@ fn cells(deltas: &[f64]) -> Vec<Cell> {
     RULES.iter().flat_map(|rule| deltas.iter().map(move |&delta| Cell { rule, delta })).collect()
 }
 
+/// Number of the first night: seeds are so far apart that no night is in two of them, and below 2^32, which is as much as
+/// some programs take for a seed.
+fn first_night(seed: u64) -> u64 {
+    const APART: u64 = 1 << 20;
+    let place = (seed + SEED_MAX) % (SEED_MAX + 1); // That of seed 1 is the first.
+    place * APART + BASELINE_AGE + 1
+}
+
+/// Largest seed of nights.
+pub const SEED_MAX: u64 = 4_000;
+
 /// Runs the bench and prints its rows.
 ///
 /// # Errors
 /// A stop when a program of nights fails.
 pub fn bench(arguments: &BenchArguments) -> Result<Exit, Stop> {
     // The first night has nights before it, also where the seed is 0.
-    let first = arguments.seed + BASELINE_AGE;
+    let first = first_night(arguments.seed);
     let start = |count: u64| Bench::new(cells(&arguments.deltas), first, arguments.count.unwrap_or(count));
     let (model, bench, tallies) = if arguments.nights.is_empty() {
         let bench = start(COUNTS.0);
@@ -213,6 +224,15 @@ mod tests {
         assert!(alike.fail_low_99.is_some_and(|low| low <= 1.0), "{alike:?}");
         assert!(five.fail >= 90.0, "{five:?}");
         assert!(ten.fail >= 99.0 && ten.pass <= 1.0, "{ten:?}");
+    }
+
+    #[test]
+    fn no_two_seeds_have_a_night_in_common() {
+        let mut firsts: Vec<u64> = (0..=SEED_MAX).map(first_night).collect();
+        firsts.sort_unstable();
+        assert!(firsts.windows(2).all(|pair| pair[1] - pair[0] > 1_000_000 + BASELINE_AGE));
+        assert!(firsts.last().is_some_and(|last| last + 1_000_000 < 1 << 32));
+        assert!(firsts[0] > BASELINE_AGE, "the first night has nights before it");
     }
 
     #[test]

@@ -24,18 +24,31 @@ fn at_most(name: &str, unit: &str, found: Option<Interval>, budget: f64) -> Opti
         name: name.into(),
         unit: unit.into(),
         found,
+        base: None,
         budget,
         at_least: false,
         broken: found.low > budget,
+        decides: false,
     })
 }
 
-/// The budgets of `objective` beside what the candidate's runs of `scenario` came to; those without two runs are left out.
-pub fn budgets(objective: &Objective, scenario: &str, logs: &[Log]) -> Vec<GateBudget> {
+/// The budgets of `objective` beside what candidate and base came to in `scenario`; those without two runs of the candidate
+/// are left out. `decide` says whether a broken one is a verdict.
+pub fn budgets(objective: &Objective, scenario: &str, logs: &[Log], decide: bool) -> Vec<GateBudget> {
+    let base = of_arm(objective, scenario, logs, Arm::Base);
+    let mut found = of_arm(objective, scenario, logs, Arm::Candidate);
+    for budget in &mut found {
+        budget.base = base.iter().find(|other| other.name == budget.name).map(|other| other.found);
+        budget.decides = decide;
+    }
+    found
+}
+
+fn of_arm(objective: &Objective, scenario: &str, logs: &[Log], arm: Arm) -> Vec<GateBudget> {
     let runs: Vec<(&Log, &TrialRecord)> = logs
         .iter()
         .flat_map(|log| log.trials.iter().map(move |trial| (log, trial)))
-        .filter(|(_, trial)| trial.arm == Arm::Candidate && trial.scenario.name == scenario)
+        .filter(|(_, trial)| trial.arm == arm && trial.scenario.name == scenario)
         .collect();
     let settled: Vec<(&Log, &TrialRecord)> =
         runs.iter().copied().filter(|(_, trial)| trial.verdict == Verdict::Settled).collect();
@@ -59,9 +72,11 @@ pub fn budgets(objective: &Objective, scenario: &str, logs: &[Log]) -> Vec<GateB
             name: "throughput".into(),
             unit: "permille of offered".into(),
             found,
+            base: None,
             budget: budget.into(),
             at_least: true,
             broken: found.high < f64::from(budget),
+            decides: false,
         }));
     }
     found

@@ -1,7 +1,8 @@
 //! `--canary N`: the gate on trial. The candidate is compared with itself N times, each time with a wealth of its own, and
 //! with `--slower` under a delay that was calibrated before, so that what the gate should say is known.
 //!
-//! A canary whose verdict is written is finished; one that was interrupted goes on. So N can be reached over days.
+//! A canary that is decided, or has had all its pairs, is finished; any other goes on. So N can be reached over days, and
+//! with `+N` the numbers go on behind the finished ones, so that a night adds to what is known of the gate.
 
 use crate::arguments::JudgeArguments;
 use crate::arms::Side;
@@ -48,7 +49,7 @@ impl Tally {
 /// # Errors
 /// A stop when one ends without a verdict.
 pub fn canary(options: &JudgeArguments) -> Result<Exit, Stop> {
-    let count = options.canary.unwrap_or(1);
+    let count = options.canary.unwrap_or_default();
     let mut docket = docket(options)?;
     docket.subjects.truncate(1); // One question a canary: its rate is that of one scenario's processes.
     let mut arms = arms(options)?.ok_or_else(|| Stop::usage("--canary: name no run"))?;
@@ -60,24 +61,40 @@ pub fn canary(options: &JudgeArguments) -> Result<Exit, Stop> {
         note(&format!("calibrated: {}", delay.words()));
     }
     let mut tally = Tally::default();
-    for number in 0..count {
-        let gate = one(options, &mut docket, &arms, number)?;
+    let mut measured = 0;
+    for number in 0.. {
+        if if count.more { measured == count.number } else { number == count.number } {
+            break;
+        }
+        let (gate, is_new) = one(options, &mut docket, &arms, number)?;
+        measured += u32::from(is_new);
         tally.add(&gate);
-        note(&format!("canary {} of {count}: {}", number + 1, gate.sentence));
+        let of = if count.more { String::new() } else { format!(" of {}", count.number) };
+        note(&format!("canary {}{of}: {}", number + 1, gate.sentence));
     }
     told(options, &docket, &tally, delay.as_ref())
 }
 
-/// Canary `number`: from its folder where it is finished, else measured.
-fn one(options: &JudgeArguments, docket: &mut Docket, arms: &Arms, number: u32) -> Result<Gate, Stop> {
+/// Canary `number`, and whether it was measured now: from its folder where it is finished.
+fn one(options: &JudgeArguments, docket: &mut Docket, arms: &Arms, number: u32) -> Result<(Gate, bool), Stop> {
     docket.rules.seed = SplitMix64::new(docket.rules.seed ^ u64::from(number)).next_u64() & 0xffff_ffff;
     let mut case = open(options, docket, arms, Some(number))?;
     let path = case.comparison.folder.join("verdict.json");
-    if let Some(gate) = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Gate>(&bytes).ok()) {
-        return Ok(gate);
+    let before = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Gate>(&bytes).ok());
+    let all = docket.plan.pairs_max;
+    if let Some(gate) = before {
+        let scenario = gate.scenarios.first();
+        let pairs = scenario.map_or(0, |scenario| scenario.pairs.len() as u32);
+        let decided = scenario.is_some_and(|scenario| scenario.verdict != GateVerdict::Undecided);
+        if decided || pairs >= all {
+            return Ok((gate, false));
+        }
+        docket.plan.pairs_max = all - pairs;
     }
     // Slowed ones are no false alarms, so they are not told as canaries.
-    measure(&mut case, options, docket, options.slower.is_none())
+    let gate = measure(&mut case, options, docket, options.slower.is_none());
+    docket.plan.pairs_max = all;
+    Ok((gate?, true))
 }
 
 fn told(options: &JudgeArguments, docket: &Docket, tally: &Tally, delay: Option<&Calibrated>) -> Result<Exit, Stop> {

@@ -7,7 +7,7 @@
 //! GATE-3  Wealth is never begun anew for the same question, and never shared by different ones.
 
 use crate::output::{Begun, Question};
-use rtt_measure::{Exit, Record, RunRecord, Stop, TrialRecord, read_log, write_whole};
+use rtt_measure::{Exit, Gate, GateLog, Record, RunRecord, Stop, TrialRecord, read_log, write_whole};
 use rtt_seal::{Digest, in_full};
 use std::fs;
 use std::io;
@@ -38,6 +38,16 @@ pub struct Log {
     pub run: RunRecord,
     /// Its trials, in order.
     pub trials: Vec<TrialRecord>,
+}
+
+impl Log {
+    /// Whether it was made for `question`: these executables, on this machine.
+    fn is_of(&self, question: &Question) -> bool {
+        let endpoint = |arm: &str| self.run.endpoints.get(arm).map(|endpoint| endpoint.digest);
+        let arms = ["base", "candidate"].iter().zip(&question.arms);
+        arms.into_iter().all(|(name, arm)| endpoint(name) == Some(arm.executable))
+            && self.run.fingerprint.machine.id().to_string() == question.machine
+    }
 }
 
 /// A comparison's folder.
@@ -72,14 +82,9 @@ impl Comparison {
         numbers.sort_unstable();
         // A log that is gone would take its bets with it.
         match numbers.iter().zip(0..).find(|(number, expected)| *number != expected) {
-            Some((_, missing)) => Err(Stop::new(
-                Exit::Unexpected,
-                format!(
-                    "{}: it is not there, and the logs after it go on from it; restore it from a copy, or move the \
-                     folder away to begin with fresh wealth",
-                    self.log_path(missing).display()
-                ),
-            )),
+            Some((_, missing)) => {
+                Err(self.changed(&self.log_path(missing), "it is not there, and the logs after it go on from it"))
+            }
             None => Ok(numbers),
         }
     }
@@ -87,10 +92,16 @@ impl Comparison {
     /// GATE-3: the logs that are there, oldest first. A log without a trial says nothing and is left out.
     ///
     /// # Errors
-    /// A stop when one is damaged: what it said cannot be left out of the wealth.
-    pub fn logs(&self) -> Result<Vec<Log>, Stop> {
+    /// A stop when one is damaged, of other arms, or gone: what it said cannot be left out of the wealth.
+    pub fn logs(&self, question: &Question) -> Result<Vec<Log>, Stop> {
         let mut logs = Vec::new();
-        for number in self.numbers()? {
+        let numbers = self.numbers()?;
+        if let Some(begun) = (0..).map(|number| self.log_path(number)).find(|path| !path.exists())
+            && begun.with_extension("json").exists()
+        {
+            return Err(self.changed(&begun, "it was begun, and is not there"));
+        }
+        for number in numbers {
             let path = self.log_path(number);
             let opened = read_log(&path).map_err(|error| Stop::unexpected(&error))?;
             let begun_path = path.with_extension("json");
@@ -108,9 +119,38 @@ impl Comparison {
             let bytes = fs::read(&begun_path).map_err(|error| failed(&begun_path, "reading", &error))?;
             let begun = serde_json::from_slice(&bytes).map_err(|error| failed(&begun_path, "reading", &error))?;
             let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            logs.push(Log { file, digest: opened.digest, begun, run: *run, trials });
+            let log = Log { file, digest: opened.digest, begun, run: *run, trials };
+            if !log.is_of(question) {
+                return Err(self.changed(&path, "it is of other builds or of another machine"));
+            }
+            logs.push(log);
         }
+        self.check_verdict(&logs)?;
         Ok(logs)
+    }
+
+    /// GATE-3: what the last verdict was made from is still there and the same; newer logs may follow it.
+    fn check_verdict(&self, logs: &[Log]) -> Result<(), Stop> {
+        let Ok(bytes) = fs::read(self.folder.join("verdict.json")) else { return Ok(()) };
+        // Of a verdict of another version nothing is known.
+        let Ok(gate) = serde_json::from_slice::<Gate>(&bytes) else { return Ok(()) };
+        let kept = |told: &GateLog| logs.iter().any(|log| (&log.file, &log.digest) == (&told.file, &told.digest));
+        match gate.logs.iter().find(|told| !kept(told)) {
+            Some(told) => {
+                Err(self.changed(&self.folder.join(&told.file), "it is not what the last verdict was made from"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn changed(&self, path: &Path, why: &str) -> Stop {
+        Stop::new(
+            Exit::Unexpected,
+            format!(
+                "{}: {why}; restore it from a copy, or move the folder away to begin with fresh wealth",
+                path.display()
+            ),
+        )
     }
 
     fn log_path(&self, number: u32) -> PathBuf {

@@ -130,7 +130,7 @@ const REACH_MAX: u32 = 500;
 
 /// What came of one scenario. `pairs_max` is what the detectable slowdown is told for where the pairs decided; where they
 /// did not, it is told for the pairs that gave a result.
-pub fn scenario(subject: &Subject, track: &Track, logs: &[Log], pairs_max: u32) -> GateScenario {
+pub fn scenario(subject: &Subject, track: &Track, logs: &[Log], pairs_max: u32, judge_budgets: bool) -> GateScenario {
     let name = &subject.scenario.name;
     let trials = pairs_of(logs, name);
     let settled = |arm: usize| -> Vec<&TrialRecord> {
@@ -145,6 +145,8 @@ pub fn scenario(subject: &Subject, track: &Track, logs: &[Log], pairs_max: u32) 
     let config = EProcessConfig { pairs_max: reach.clamp(1, REACH_MAX), ..*track.config() };
     let exp = |logs: Interval| Interval { estimate: logs.estimate.exp(), low: logs.low.exp(), high: logs.high.exp() };
     let detectable = detectable(track.log_ratios(), &config);
+    // A host that is too noisy for the comparison is too noisy for the budgets.
+    let decide = judge_budgets && !matches!(standing, Standing::Stuck(_));
     let (verdict, why) = match standing {
         Standing::Fail(why) => (GateVerdict::Fail, why),
         Standing::Pass(why) => (GateVerdict::Pass, why),
@@ -165,13 +167,16 @@ pub fn scenario(subject: &Subject, track: &Track, logs: &[Log], pairs_max: u32) 
         ratio: mean_interval(track.log_ratios(), 1).map(exp),
         regimes,
         detectable,
-        budgets: budgets(&subject.objective, name, logs),
+        budgets: budgets(&subject.objective, name, logs, decide),
         pairs,
     }
 }
 
 /// Why nothing was decided yet.
 fn open(pairs: &[GatePair], detectable: Option<f64>) -> String {
+    if pairs.is_empty() {
+        return "no pair was run: the time is shorter than one".into();
+    }
     let void = pairs.iter().filter(|pair| pair.log_ratio.is_none()).count();
     let void = if void > 0 { format!(" ({void} of them void)") } else { String::new() };
     let reach = match detectable {

@@ -2,7 +2,7 @@
 
 use crate::comparison::Comparison;
 use crate::screen::{note, print};
-use crate::words::{broken, difference, p99, word};
+use crate::words::{broken, difference, p99, rate_of_fail, word};
 use rtt_measure::{Gate, GateBudget, GateScenario, GateVerdict, Interval, Stop};
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
@@ -44,12 +44,12 @@ fn markdown(gate: &Gate) -> String {
         "\n{}. Machine `{}`. For alike builds FAIL has a rate of at most {} %; {}.",
         arms.join(", "),
         gate.machine,
-        100.0 * gate.alpha,
+        (1e4 * rate_of_fail(gate)).round() / 100.0,
         if gate.fresh { "fresh wealth" } else { "wealth continued" }
     )
     .expect("a string takes all text");
     for scenario in &gate.scenarios {
-        for budget in scenario.budgets.iter().filter(|budget| budget.broken) {
+        for budget in scenario.budgets.iter().filter(|budget| budget.broken && budget.decides) {
             writeln!(text, "- `{}`: {}", scenario.scenario, cell(&broken(budget))).expect("a string takes all text");
         }
         if let Some(ratio) = scenario.detectable {
@@ -90,7 +90,11 @@ fn junit(gate: &Gate) -> String {
         });
         cases.extend(scenario.budgets.iter().map(|budget| {
             let name = format!("{}: {} budget", scenario.scenario, budget.name);
-            if budget.broken { case(&name, "failure", &broken(budget)) } else { case(&name, "", "") }
+            match (budget.broken, budget.decides) {
+                (true, true) => case(&name, "failure", &broken(budget)),
+                (true, false) => case(&name, "skipped", &format!("decides nothing: {}", broken(budget))),
+                (false, _) => case(&name, "", ""),
+            }
         }));
     }
     let count = |kind: &str| cases.iter().filter(|case| case.contains(&format!("<{kind} "))).count();
@@ -167,7 +171,7 @@ fn findings(gate: &Gate) -> Vec<(f64, String)> {
         if scenario.verdict == GateVerdict::Fail {
             found.push((f64::INFINITY, format!("{name}: {}; p99 {}", scenario.why, difference(scenario))));
         }
-        let budgets = scenario.budgets.iter().filter(|budget| budget.broken);
+        let budgets = scenario.budgets.iter().filter(|budget| budget.broken && budget.decides);
         found.extend(budgets.map(|budget| (over(budget), format!("{name}: {}", broken(budget)))));
     }
     found.sort_by(|a, b| b.0.total_cmp(&a.0));

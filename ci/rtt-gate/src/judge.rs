@@ -78,9 +78,9 @@ pub fn docket(options: &JudgeArguments) -> Result<Docket, Stop> {
         Ok(others.remove(at.ok_or_else(|| Stop::usage(none()))?))
     });
     let subjects: Vec<Subject> = subjects.collect::<Result<_, Stop>>()?;
-    // Where more scenarios are asked for than gate, they share the rate all the same.
-    let sharing = slo.gating().count().max(subjects.len()) as u32;
-    let rules = Rules { alpha: ALPHA, processes: 2 * sharing, seed: options.seed.unwrap_or_else(fresh_seed) };
+    // The same for every lane and every choice of scenarios: else asking in parts would lower what a FAIL needs.
+    let processes = 2 * slo.gating().count() as u32;
+    let rules = Rules { alpha: ALPHA, processes, seed: options.seed.unwrap_or_else(fresh_seed) };
     let (plan, budgets) = (options.plan(), !options.ignore_budgets);
     Ok(Docket { subjects, rules, plan, scenarios: Digest::of(&lock_bytes), others, budgets })
 }
@@ -189,11 +189,14 @@ pub fn arms(options: &JudgeArguments) -> Result<Option<Arms>, Stop> {
 pub struct Case {
     pub met: Met,
     pub comparison: Comparison,
+    question: Question,
     pub logs: Vec<Log>,
     pub arms: [GateArm; 2],
     pub notes: Vec<String>,
     /// Whether the arms are the same and nothing is asked.
     pub idle: bool,
+    /// Whether the candidate runs under a profile that a tune has found or kept.
+    tuned: bool,
     here: Fingerprint,
     fresh: bool,
 }
@@ -231,10 +234,11 @@ pub fn open(options: &JudgeArguments, docket: &Docket, arms: &Arms, canary: Opti
         canary: canary.map(|number| CanaryKey::of(docket, options, number)),
     };
     let comparison = Comparison::open(&options.root, &question.name())?;
-    let logs = comparison.logs()?;
+    let logs = comparison.logs(&question)?;
     let told = |name: &str, chosen: &arms::Chosen| chosen.note.as_ref().map(|note| format!("{name}: {note}"));
     let notes = [told("base", &base), told("candidate", &candidate)].into_iter().flatten().collect();
     let untuned = default_knobs(&logs, &hello)?;
+    let tuned = candidate.tuned;
     let told = |index: usize, chosen: arms::Chosen| GateArm {
         name: arms.sides[index].name.clone(),
         executable: arms.digests[index],
@@ -246,7 +250,7 @@ pub fn open(options: &JudgeArguments, docket: &Docket, arms: &Arms, canary: Opti
     arms::refuse_unread(&hello, "base", &both[0].knobs)?;
     arms::refuse_unread(&hello, "candidate", &both[1].knobs)?;
     let (here, fresh, idle) = (here.clone(), logs.is_empty(), question.is_idle());
-    Ok(Case { met, here, fresh, idle, comparison, logs, arms: both, notes })
+    Ok(Case { met, here, fresh, idle, tuned, comparison, question, logs, arms: both, notes })
 }
 
 /// The untuned knobs: those that the first log was run with, since what a host measures as its default moves.
@@ -266,10 +270,20 @@ pub fn gate(case: &Case, docket: &Docket, tracks: &[Track], pairs_now: u32, cana
         .subjects
         .iter()
         .zip(tracks)
-        .map(|(subject, track)| document::scenario(subject, track, logs, docket.plan.pairs_max))
+        .map(|(subject, track)| {
+            document::scenario(subject, track, logs, docket.plan.pairs_max, docket.budgets && case.tuned)
+        })
         .collect();
     let decided = scenarios.iter().map(|scenario| scenario.verdict).max().unwrap_or(GateVerdict::Undecided);
-    let broken = docket.budgets && scenarios.iter().any(|s| s.budgets.iter().any(|budget| budget.broken));
+    let budgets = || scenarios.iter().flat_map(|scenario| &scenario.budgets).filter(|budget| budget.broken);
+    let broken = budgets().any(|budget| budget.decides);
+    let mut notes = case.notes.clone();
+    if docket.budgets && !case.tuned && budgets().next().is_some() {
+        notes.push(format!(
+            "{} budgets are broken, and decide nothing: they are made for a tuned profile, which the candidate does not run",
+            budgets().count()
+        ));
+    }
     let verdict = if broken { decided.max(GateVerdict::Breach) } else { decided };
     let here = logs.last().map_or(&case.here, |log| &log.run.fingerprint);
     Gate {
@@ -289,7 +303,7 @@ pub fn gate(case: &Case, docket: &Docket, tracks: &[Track], pairs_now: u32, cana
         pairs_max: docket.plan.pairs_max,
         sentence: words::sentence(verdict, &scenarios),
         verdict,
-        notes: case.notes.clone(),
+        notes,
         scenarios,
         logs: document::logs(logs),
     }
@@ -307,7 +321,7 @@ pub const fn exit_of(verdict: GateVerdict) -> Exit {
 
 fn track_of(subject: &Subject, docket: &Docket, logs: &[Log]) -> Track {
     let track = Track::new(&subject.scenario.name, subject.tolerance(), &docket.rules);
-    replayed(track, logs, subject.scenario.budget.loss_ppm)
+    replayed(track, logs, subject.objective.loss_ppm)
 }
 
 /// A scenario that these arms failed before is judged again, whatever is asked now: else a FAIL could be asked away.
@@ -342,7 +356,7 @@ pub fn measure(case: &mut Case, options: &JudgeArguments, docket: &mut Docket, c
         case.comparison.take(&case.met.log, &begun)?;
         let mut pairs = Pairs { problem: &mut case.met.problem, points, seed: docket.rules.seed, plan: docket.plan };
         pairs_now = pairs.run(&mut tracks, &docket.subjects)?;
-        case.logs = case.comparison.logs()?;
+        case.logs = case.comparison.logs(&case.question)?;
     }
     // From the logs alone, as the next gate will see it.
     let again = told(docket, &case.logs);

@@ -28,6 +28,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let ended = interrupt::watch().map_err(|error| Stop::unexpected(&error)).and_then(|()| match arguments.command {
+        Subject::Judge(options) if options.check => judge::docket(&options).map(|_| Exit::Ok),
         Subject::Judge(options) if options.canary.is_some() => canary::canary(&options),
         Subject::Judge(options) => judge::judge(&options),
         Subject::Bench(options) => bench::bench(&options),

@@ -59,13 +59,16 @@ pub struct Pairs<'a> {
 }
 
 /// An answer as the track sees it.
-fn seen(id: String, answer: &Answer) -> Seen {
+fn seen(id: String, answer: &Answer, subject: &Subject) -> Seen {
+    // The lab tells it beside the scenario's budget; what a defect is, the objective's says.
+    let over = answer.value(LOSS_OVER).unwrap_or(-f64::from(subject.scenario.budget.loss_ppm));
+    let lost = over + f64::from(subject.scenario.budget.loss_ppm);
     Seen {
         id,
         verdict: answer.verdict.unwrap_or(Verdict::Settled),
         reason: answer.reason.clone(),
         p99_ns: answer.p99,
-        loss_over_ppm: answer.value(LOSS_OVER).map_or(0, |over| over.max(0.0) as u64),
+        loss_over_ppm: (lost - f64::from(subject.objective.loss_ppm)).max(0.0) as u64,
         probe: answer.regime,
     }
 }
@@ -120,10 +123,11 @@ impl Pairs<'_> {
         for (slot, arm) in arms.into_iter().enumerate() {
             let run = self.once(subject, number, arm, slot as u32)?;
             track.note(arm, &run);
-            // A defect decides it, and a disturbed run is the pair's: the other one would change nothing.
-            let ends = matches!(track.standing(), Standing::Fail(_)) || run.verdict == Verdict::Void;
+            // A disturbed run is the pair's: the other one would change nothing. A defect of the candidate is none of its
+            // own while the base has not run, or the coin would decide between FAIL and UNDECIDED.
+            let is_void = run.verdict == Verdict::Void;
             runs[arm] = Some(run);
-            if ends {
+            if is_void {
                 break;
             }
         }
@@ -148,7 +152,7 @@ impl Pairs<'_> {
             slot: Some(slot),
         };
         match self.problem.measure(&request) {
-            Ok(answer) => Ok(seen(id, &answer)),
+            Ok(answer) => Ok(seen(id, &answer, subject)),
             // What is asked here is well formed: it is the host or an endpoint that cannot be measured.
             Err(error @ ProblemError::Refused { .. }) => Err(Stop::new(Exit::Unfit, in_full(&error))),
             Err(error) => Err(error.into()),

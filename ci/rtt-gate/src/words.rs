@@ -25,7 +25,7 @@ pub fn difference(scenario: &GateScenario) -> String {
     match &scenario.ratio {
         Some(ratio) if ratio.low <= 1.0 && ratio.high >= 1.0 => format!("about equal, {}", percent(ratio)),
         Some(ratio) => percent(ratio),
-        None => "not known".into(),
+        None => "not measured".into(),
     }
 }
 
@@ -37,7 +37,7 @@ pub fn p99(latency: Option<&rtt_measure::GateLatency>) -> String {
             let Interval { estimate, low, high } = found.latency_ns_p99;
             format!("{} ({} to {})", nanos(estimate), nanos(low), nanos(high))
         }
-        None => "not known".into(),
+        None => "not measured".into(),
     }
 }
 
@@ -45,8 +45,9 @@ pub fn p99(latency: Option<&rtt_measure::GateLatency>) -> String {
 pub fn broken(budget: &GateBudget) -> String {
     let relation = if budget.at_least { "below" } else { "above" };
     let Interval { estimate, low, high } = budget.found;
+    let base = budget.base.map_or(String::new(), |base| format!("; the base's is {:.1}", base.estimate));
     format!(
-        "{} is {estimate:.1} ({low:.1} to {high:.1}) {}, {relation} its budget of {:.1}",
+        "{} is {estimate:.1} ({low:.1} to {high:.1}) {}, {relation} its budget of {:.1}{base}",
         budget.name, budget.unit, budget.budget
     )
 }
@@ -60,13 +61,14 @@ pub fn sentence(verdict: GateVerdict, scenarios: &[GateScenario]) -> String {
         GateVerdict::Fail => match of(GateVerdict::Fail) {
             Some(failed) => {
                 let pairs = failed.pairs.iter().filter(|pair| pair.log_ratio.is_some()).count();
-                format!("{word}: {}: {}; p99 {} in {pairs} pairs", failed.scenario, failed.why, difference(failed))
+                let p99 = failed.ratio.map(|_| format!("; p99 {} in {pairs} pairs", difference(failed)));
+                format!("{word}: {}: {}{}", failed.scenario, failed.why, p99.unwrap_or_default())
             }
             None => word.into(),
         },
         GateVerdict::Breach => {
             let first = scenarios.iter().find_map(|scenario| {
-                let budget = scenario.budgets.iter().find(|budget| budget.broken)?;
+                let budget = scenario.budgets.iter().find(|budget| budget.broken && budget.decides)?;
                 Some(format!("{}: {}", scenario.scenario, broken(budget)))
             });
             format!("{word}: {}", first.unwrap_or_default())
@@ -114,9 +116,10 @@ pub fn screen(gate: &Gate) -> String {
             |ratio| format!("+{:.1} % (found by nine in ten comparisons with this spread)", 100.0 * ratio),
         );
         lines.push(format!("    detectable {detectable}"));
-        lines.extend(
-            scenario.budgets.iter().filter(|budget| budget.broken).map(|b| format!("    BROKEN     {}", broken(b))),
-        );
+        lines.extend(scenario.budgets.iter().filter(|budget| budget.broken).map(|budget| {
+            let word = if budget.decides { "BROKEN" } else { "beyond" };
+            format!("    {word:<10} {}", broken(budget))
+        }));
         for (name, defects) in ["base", "candidate"].iter().zip(&scenario.defects) {
             lines.extend(defects.iter().take(3).map(|defect| format!("    DEFECT     {name}: {defect}")));
         }
@@ -134,7 +137,12 @@ fn rate(gate: &Gate) -> String {
     let seed = gate.logs.last().map_or_else(String::new, |log| format!(", coins of seed {}", log.seed));
     format!(
         "  rate       FAIL has at most {} % for alike arms; {wealth}, {} pairs run now{seed}",
-        100.0 * gate.alpha,
+        (1e4 * rate_of_fail(gate)).round() / 100.0,
         gate.pairs_now
     )
+}
+
+/// The rate of FAIL for alike arms: alpha for those that gate; where more scenarios were asked for, their share more.
+pub fn rate_of_fail(gate: &Gate) -> f64 {
+    gate.alpha * (2.0 * gate.scenarios.len() as f64 / f64::from(gate.processes)).max(1.0)
 }

@@ -90,12 +90,18 @@ pub struct GateBudget {
     pub unit: String,
     /// What the candidate came to over its runs.
     pub found: Interval,
+    /// What the base came to; absent of fewer than two runs.
+    #[serde(default)]
+    pub base: Option<Interval>,
     /// What it may come to.
     pub budget: f64,
     /// Whether more is better: `found` must not lie below.
     pub at_least: bool,
     /// Whether the whole interval lies beyond the budget.
     pub broken: bool,
+    /// Whether that is a verdict: budgets hold for a tuned profile on a host that is quiet enough to be judged.
+    #[serde(default)]
+    pub decides: bool,
 }
 
 /// One scenario.

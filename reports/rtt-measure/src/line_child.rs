@@ -7,9 +7,11 @@
 use crate::interrupt;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::process::Signal;
 use serde::Deserialize;
 use std::{
     io::{self, BufRead, BufReader, Write},
+    os::unix::process::ExitStatusExt,
     process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
@@ -149,6 +151,11 @@ impl LineChild {
             return LineError::Interrupted;
         }
         let status = self.end();
+        // Who stops the program that measures, whose process id the lock's message names, means the whole.
+        let stops = [Signal::HUP, Signal::INT, Signal::TERM].map(|signal| Some(signal.as_raw()));
+        if status.is_some_and(|status| stops.contains(&status.signal())) {
+            return LineError::Interrupted;
+        }
         let code = status.and_then(|status| status.code());
         // One that has closed its output and lives on would be waited for without end.
         let status = status.map_or_else(|| "closed its output; it was stopped".into(), |status| status.to_string());

@@ -140,4 +140,21 @@ mod tests {
             assert!(error.to_string().contains("said nothing for 0.2 s before its first line"), "{error}");
         }
     }
+
+    /// Who stops the program that measures stops the run, as Ctrl-C does; one that is killed or ends by itself has died.
+    #[test]
+    fn a_problem_that_is_told_to_stop_is_an_interruption() {
+        for (script, interrupted) in [
+            ("kill -TERM $$", true),
+            ("trap - HUP; kill -HUP $$", true),
+            ("kill -KILL $$", false),
+            ("kill -SEGV $$", false),
+            ("exit 1", false),
+        ] {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            let error = Problem::start(command).expect_err(script);
+            assert_eq!(matches!(error, ProblemError::Interrupted), interrupted, "{script}: {error}");
+        }
+    }
 }

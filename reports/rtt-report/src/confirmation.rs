@@ -26,7 +26,7 @@ struct Merges {
 fn arm_of(trial: &TrialRecord) -> Option<&'static str> {
     match (trial.pair, trial.arm) {
         (Some(_), Arm::Incumbent | Arm::Base) => Some("incumbent"),
-        (Some(_), Arm::Candidate) => Some("tuned"),
+        (Some(_), Arm::Candidate) => Some("candidate"),
         _ => None,
     }
 }
@@ -71,10 +71,10 @@ fn distribution(run: &Run) -> Value {
     let mut conditions: Vec<_> = merges.arms.iter().collect();
     conditions.sort_by_key(|((scenario, faulted), _)| (place(scenario), *faulted));
     for (index, ((scenario, faulted), arms)) in conditions.into_iter().enumerate() {
-        let curves: Vec<Curve<'_>> = ["incumbent", "tuned"]
+        let curves: Vec<Curve<'_>> = [("incumbent", "incumbent"), ("candidate", "tuned")]
             .into_iter()
-            .filter_map(|arm| {
-                arms.get(arm).map(|m| Curve { name: arm, class: arm, histogram: &m.histogram, runs: m.runs })
+            .filter_map(|(arm, class)| {
+                arms.get(arm).map(|m| Curve { name: arm, class, histogram: &m.histogram, runs: m.runs })
             })
             .collect();
         let title = format!("{scenario}, {}", words::condition(*faulted));
@@ -86,6 +86,8 @@ fn distribution(run: &Run) -> Value {
         ""
     } else if run.log_tip.is_none() {
         "the run has no trial log: a simulated problem gives figures, not histograms"
+    } else if run.simulated() {
+        "a simulated problem gives figures, not histograms"
     } else {
         "no pair of the confirmation has a settled run with a histogram"
     };
@@ -114,7 +116,7 @@ fn defects(confirmation: &Confirmation) -> String {
         return "no run crashed or broke a constraint".into();
     }
     format!(
-        "the tuned knobs broke a constraint in {tuned_broke} and crashed in {tuned_crashed}, the incumbent in \
+        "the candidate broke a constraint in {tuned_broke} and crashed in {tuned_crashed}, the incumbent in \
          {incumbent_broke} and {incumbent_crashed}"
     )
 }
@@ -122,7 +124,7 @@ fn defects(confirmation: &Confirmation) -> String {
 fn pairs(confirmation: &Confirmation, unit: &str) -> Value {
     let chart = |chart: Option<Chart>| chart.map(|chart| chart.value());
     let valid = confirmation.valid();
-    let table = regimes(&confirmation.regimes, "#Tuned ÷ incumbent");
+    let table = regimes(&confirmation.regimes, "#Candidate ÷ incumbent");
     context! {
         summary => format!(
             "{} pairs were run of at most {}, {valid} of them valid; {}. Error rate α = {} for each verdict; \u{201c}no better\u{201d} means: not faster by {}\u{202f}%.",

@@ -44,9 +44,12 @@ fn commands(run: &Run) -> Table {
     let mut table = Table::new("Commands", &["To", "Type"]);
     let mut add = |what: &str, command: String| table.row(vec![Cell::text(what), Cell::code(command)]);
     let name = words::shell_word(&run.name);
+    let root = run.root.as_ref().map(|root| format!(" --root {}", words::shell_word(&root.to_string_lossy())));
+    let root = root.unwrap_or_default();
     match &run.fit {
         Some(fit) => {
-            let mut command = String::from("cargo xtask tune");
+            // Before the rest: the words of a simulated program end only with the next option.
+            let mut command = format!("cargo xtask tune{root}");
             for option in &fit.options {
                 command.push(' ');
                 command.push_str(&words::shell_word(option));
@@ -56,11 +59,11 @@ fn commands(run: &Run) -> Table {
             }
             add("measure again with the same seed", command);
         }
-        None => add("continue where the run stopped", format!("cargo xtask tune --resume {name}")),
+        None => add("continue where the run stopped", format!("cargo xtask tune --resume {name}{root}")),
     }
-    add("draw this page again", format!("cargo xtask report {name}"));
+    add("draw this page again", format!("cargo xtask report {name}{root}"));
     if run.log_tip.is_some() {
-        add("compare with another run", format!("cargo xtask report {name} OTHER_RUN"));
+        add("compare with another run", format!("cargo xtask report {name} OTHER_RUN{root}"));
     }
     table
 }

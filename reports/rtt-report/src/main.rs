@@ -43,7 +43,7 @@ enum Command {
         /// The folder that holds the runs.
         #[arg(default_value = ".rtt/runs")]
         runs: PathBuf,
-        /// One JSON object on stdout instead of a table.
+        /// One JSON object on stdout instead of a table: {version, runs: [{run, trials, outcome, error, running}]}.
         #[arg(long)]
         json: bool,
     },
@@ -59,7 +59,7 @@ struct RenderArgs {
     /// The checkout.
     #[arg(long, default_value = ".")]
     root: PathBuf,
-    /// One JSON object on stdout instead of the page's path.
+    /// One JSON object on stdout instead of the page's path: {version, run, page, bytes, outcome}.
     #[arg(long)]
     json: bool,
 }
@@ -71,7 +71,7 @@ struct GateArgs {
     /// Where the page goes [default: ROOT/reports/out/gate-COMPARISON.html below ROOT/.rtt/gate, else FOLDER/report.html].
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// One JSON object on stdout instead of the page's path.
+    /// One JSON object on stdout instead of the page's path: {version, comparison, page, bytes, verdict}.
     #[arg(long)]
     json: bool,
 }
@@ -90,7 +90,7 @@ enum Failure {
     Print(#[source] io::Error),
     #[error("{}: there is no run yet; measure one with `cargo xtask tune`", runs.display())]
     NoRun { runs: PathBuf },
-    #[error("run {run}: there is no such folder, and no run of this name in {}; `rtt-report list` shows what is there", runs.display())]
+    #[error("run {run}: there is no such folder, and no run of this name in {}; `cargo xtask report list` shows what is there", runs.display())]
     Unknown { run: String, runs: PathBuf },
 }
 
@@ -174,9 +174,17 @@ fn default_page(folder: &Path) -> PathBuf {
     }
 }
 
+/// `ROOT` of `ROOT/.rtt/runs/RUN`, where it is not the folder that this process runs in, which is the checkout.
+fn other_root(folder: &Path) -> Option<PathBuf> {
+    let whole = std::fs::canonicalize(folder).ok()?;
+    let root = whole.parent().filter(|runs| runs.ends_with(".rtt/runs"))?.ancestors().nth(2)?;
+    let here = std::env::current_dir().and_then(std::fs::canonicalize);
+    here.is_ok_and(|here| here != root).then(|| root.to_path_buf())
+}
+
 fn draw(args: &RenderArgs) -> Result<(), Failure> {
     let folder = folder_of(args)?;
-    let run = Run::read(&folder)?;
+    let run = Run { root: other_root(&folder), ..Run::read(&folder)? };
     let html = render(&run)?;
     let page = args.out.clone().unwrap_or_else(|| default_page(&folder));
     write_page(&page, &html)?;
@@ -208,9 +216,16 @@ fn row(listed: ListedRun) -> ListedRow {
     let name = listed.folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     match listed.run {
         Ok(run) => {
-            ListedRow { run: name, trials: run.trials.len(), outcome: run.fit.map(|fit| fit.outcome), error: None }
+            let outcome = run.fit.map(|fit| fit.outcome);
+            ListedRow { run: name, trials: run.trials.len(), outcome, error: None, running: listed.running }
         }
-        Err(error) => ListedRow { run: name, trials: 0, outcome: None, error: Some(error.to_string()) },
+        // The writer of a run that has just begun may not have come to its first record.
+        Err(ReadError::EmptyLog { .. }) if listed.running => {
+            ListedRow { run: name, trials: 0, outcome: None, error: None, running: true }
+        }
+        Err(error) => {
+            ListedRow { run: name, trials: 0, outcome: None, error: Some(error.to_string()), running: listed.running }
+        }
     }
 }
 
@@ -231,6 +246,7 @@ fn show(runs: &Path, json: bool) -> Result<(), Failure> {
             (None, Some(rtt_measure::Outcome::Better)) => "better".into(),
             (None, Some(rtt_measure::Outcome::NoBetter)) => "no better".into(),
             (None, Some(rtt_measure::Outcome::Undecided)) => "undecided".into(),
+            (None, None) if row.running => "running".into(),
             (None, None) => "interrupted".into(),
         };
         print(&format!("{:<28} {:>6} trials  {outcome}", row.run, row.trials))?;

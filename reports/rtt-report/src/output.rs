@@ -52,4 +52,6 @@ pub struct ListedRow {
     pub outcome: Option<rtt_measure::Outcome>,
     /// Why it cannot be drawn.
     pub error: Option<String>,
+    /// Whether it is at work now.
+    pub running: bool,
 }

@@ -41,6 +41,7 @@ fn header(run: &Run) -> Value {
     };
     let mut place = vec![run.name.clone(), place];
     place.extend(run.header.as_ref().map(|header| words::date(header.created_unix_s)));
+    place.extend((run.simulated() && run.header.is_some()).then(|| "simulated".into()));
     place.extend(run.fit.as_ref().filter(|fit| fit.quick).map(|_| "quick run".into()));
     context! {
         kind => "tuning report",

@@ -3,7 +3,8 @@
 use rtt_measure::{CapacityRecord, Fit, LogError, PairRegimes, Record, RunRecord, TrialRecord, Verdict, read_log};
 use rtt_seal::Digest;
 use std::{
-    fs, io,
+    fs::{self, File, TryLockError},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -80,6 +81,8 @@ fn digest_or(digest: Option<&Digest>, absent: &str) -> String {
 /// All that a run folder holds.
 #[derive(Debug)]
 pub struct Run {
+    /// The folder that holds `.rtt`, where commands on the page have to name it; the caller knows where they are typed.
+    pub root: Option<PathBuf>,
     /// Name of the run: the folder's, or the one that its files agree on.
     pub name: String,
     /// The log's first record.
@@ -140,6 +143,7 @@ impl Run {
 
     fn empty(name: String) -> Run {
         Run {
+            root: None,
             name,
             header: None,
             capacities: Vec::new(),
@@ -185,6 +189,12 @@ impl Run {
         PairRegimes::find(self.trials.iter().filter_map(|(_, trial)| trial.regime))
     }
 
+    /// Whether nothing of it was measured on a host.
+    pub fn simulated(&self) -> bool {
+        let asked = self.fit.iter().flat_map(|fit| &fit.options).any(|word| word == "--simulate");
+        asked || (self.log_tip.is_none() && self.fit.is_some())
+    }
+
     /// How many trials ended with `verdict`.
     pub fn count(&self, verdict: Verdict) -> usize {
         self.trials.iter().filter(|(_, trial)| trial.verdict == verdict).count()
@@ -196,11 +206,21 @@ fn folder_name(folder: &Path) -> String {
     whole.file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy().into_owned())
 }
 
+/// Whether somebody writes to the log of the run: its one writer holds a lock on it, which ends with the process.
+fn is_written(folder: &Path) -> bool {
+    // A shared lock, for an instant, and only on logs without a fit: a run that is taken up in that instant is refused
+    // once, and nothing is lost.
+    let held = |log: File| matches!(log.try_lock_shared(), Err(TryLockError::WouldBlock));
+    !folder.join("fit.json").exists() && File::open(folder.join("trials.jsonl")).is_ok_and(held)
+}
+
 /// A run as `list` shows it.
 #[derive(Debug)]
 pub struct ListedRun {
     /// The run's folder.
     pub folder: PathBuf,
+    /// Whether it is at work now.
+    pub running: bool,
     /// What was read, or why it could not be.
     pub run: Result<Run, ReadError>,
 }
@@ -219,5 +239,6 @@ pub fn list(runs: &Path) -> Result<Vec<ListedRun>, ReadError> {
         }
     }
     folders.sort();
-    Ok(folders.into_iter().map(|folder| ListedRun { run: Run::read(&folder), folder }).collect())
+    let listed = |folder: PathBuf| ListedRun { running: is_written(&folder), run: Run::read(&folder), folder };
+    Ok(folders.into_iter().map(listed).collect())
 }

@@ -154,8 +154,8 @@ pub fn faults(run: &Run) -> Value {
             Cell::code(trial.id.clone()),
             Cell::text(words::name(&strike.fault)),
             Cell::figure(words::nanos(strike.at_ns)),
-            Cell::or(strike.struck_at_ns.map(words::nanos), "it did not strike"),
-            Cell::or(lasted, "it did not strike, or its end was not seen"),
+            Cell::or(strike.struck_at_ns.map(words::nanos), "it struck too late or not at all"),
+            Cell::or(lasted, "it struck too late or not at all, or its end was not seen"),
             Cell::text(strike.proof.clone()),
         ]);
     }

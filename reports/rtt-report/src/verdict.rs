@@ -39,7 +39,7 @@ fn distance(confirmation: &Confirmation, limits: Option<&Limits>, unit: &str) ->
         &[
             "Scenario",
             "Condition",
-            "#Tuned p99",
+            "#Candidate p99",
             "#÷ one line, there and back",
             "#÷ waking a sleeper",
             "#Incumbent ÷ one line",
@@ -89,7 +89,7 @@ fn unconfirmed(fit: Option<&Fit>) -> &'static str {
 pub fn section(run: &Run) -> Value {
     let fit = run.fit.as_ref();
     let confirmation = fit.and_then(|fit| fit.confirmation.as_ref());
-    let limits = limits(run);
+    let limits = limits(run).filter(|_| !run.simulated()); // Those of a machine that is made up say nothing.
     let limits = limits.as_ref();
     let unit = run.unit();
     let class = match fit.map(|fit| fit.outcome) {
@@ -104,6 +104,7 @@ pub fn section(run: &Run) -> Value {
         class => class,
         word => words::outcome(fit.map(|fit| fit.outcome)),
         headline => headline(fit),
+        simulated => run.simulated(),
         sentence => fit.map_or(String::new(), |fit| fit.sentence.clone()),
         noise => fit.map_or(String::new(), |fit| fit.noise.clone()),
         unconfirmed => if confirmation.is_none() { unconfirmed(fit) } else { "" },
@@ -121,7 +122,7 @@ pub fn section(run: &Run) -> Value {
             incumbent => arm(&confirmation.objective_incumbent, unit),
             tuned => arm(&confirmation.objective_tuned, unit),
             change => words::change(confirmation.ratio.estimate),
-            change_ends => format!("{} to {}", words::change(confirmation.ratio.low), words::change(confirmation.ratio.high)),
+            change_ends => words::change_ends(&confirmation.ratio),
             pairs => valid,
             chart => charts::intervals(confirmation, unit, line).map(|chart| chart.value()),
             distance => distance(confirmation, limits, unit).map(|table| table.value()),

@@ -72,7 +72,13 @@ pub fn change(ratio: f64) -> String {
         return DASH.into();
     }
     let percent = (ratio - 1.0).abs() * 100.0;
-    let figure = if percent >= 10.0 { format!("{percent:.0}") } else { significant((percent * 10.0).round() / 10.0) };
+    // Near 100 % lower it is the last digits that tell: 99.68 % is three times as fast as 99 %.
+    let near_all = ratio < 0.02;
+    let figure = match percent {
+        _ if near_all => format!("{:.*}", (-ratio.log10()).ceil() as usize, percent),
+        ten if ten >= 10.0 => format!("{ten:.0}"),
+        small => significant((small * 10.0).round() / 10.0),
+    };
     match ratio {
         _ if figure == "0" => "equal".into(),
         r if r >= 3.0 => format!("{} times as high", significant(r)),

@@ -20,7 +20,7 @@ pub use rate::Rate;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
     /// The text does not begin with a number.
-    #[error("`{text}` is not a {quantity}: expected a number with a unit, such as `{example}`")]
+    #[error("`{text}` is not a {quantity}: write it as `{example}`")]
     NotANumber {
         /// What was read.
         text: String,
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn what_is_no_quantity_is_named() {
         for (text, part) in [
-            ("", "expected a number with a unit"),
+            ("", "write it as"),
             ("5", "unit `` is none of"),
             ("5 furlongs", "unit `furlongs`"),
             ("1.2.3s", "expected a number"),

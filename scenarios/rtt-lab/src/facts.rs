@@ -19,7 +19,7 @@ const MATRIX_ROUNDS: u32 = 20_000;
 #[derive(Debug, thiserror::Error)]
 pub enum FactsError {
     /// The list of CPUs names some that this process may not use.
-    #[error("--cpus {asked}: {refused}")]
+    #[error("--cpus {asked}: {refused}; nothing was run")]
     Cpus {
         /// What was asked for.
         asked: CpuSet,

@@ -12,6 +12,7 @@ use rtt_measure::{
 };
 use rtt_profile::{Conditions, KNOB_NAMES, Knobs};
 use rtt_runtime::Client;
+use rtt_runtime::control::VERSION;
 use rtt_scenario::{FaultPlan, Offered, Pack, Scenario, read_scenario_json};
 use rtt_seal::Digest;
 use rtt_units::{CpuSet, Nanos, Rate};
@@ -469,9 +470,13 @@ fn meet(arm: &str, Executable { path, arguments }: &Executable) -> Result<Endpoi
     let (ours, theirs) = UnixStream::pair().map_err(|error| refused(error.to_string()))?;
     ours.set_read_timeout(Some(std::time::Duration::from_secs(10))).map_err(|error| refused(error.to_string()))?;
     let spawn = Spawn::new(path).argument("--control-on-stdin").arguments(arguments);
-    let child = spawn.stdin(Stdio::from(OwnedFd::from(theirs))).start();
+    // The lab's own standard output is the problem protocol's.
+    let child = spawn.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::from(std::io::stderr())).start();
     let _child = child.map_err(|error| refused(error.to_string()))?;
-    let hello = Client::new(ours).hello().map_err(|error| refused(error.to_string()))?;
+    let hello = Client::new(ours).hello().map_err(|error| {
+        let why = rtt_seal::in_full(&error);
+        refused(format!("it does not answer as an endpoint ({why}); {} speaks version {VERSION}", tool()))
+    })?;
     if let Some(unknown) = hello.knobs.iter().find(|knob| !KNOB_NAMES.contains(&knob.as_str())) {
         return Err(refused(format!(
             "{} reads a knob `{unknown}` that this lab ({}) does not know; use a lab of that build",

@@ -242,6 +242,7 @@ fn start_endpoint(trial: &Trial, allowed: &CpuSet) -> Result<Started, Broken> {
         .arguments(&trial.endpoint.arguments)
         .cpus(allowed.clone())
         .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::from(std::io::stderr()))
         .start()
         .map_err(|error| Broken::Endpoint(rtt_seal::in_full(&error)))?;
     let patience = Some(trial.length.as_duration() + PATIENCE);

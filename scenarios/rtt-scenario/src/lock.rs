@@ -60,7 +60,7 @@ pub struct Source {
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// A file or folder cannot be read.
-    #[error("{}: cannot be read; nothing was run", path.display())]
+    #[error("{}: cannot be read: is the checkout whole? `git status` tells; nothing was run", path.display())]
     Unreadable {
         /// The file or folder.
         path: PathBuf,

@@ -239,6 +239,9 @@ mod tests {
         let error = slo_of(&lock, Path::new("x.lock.json"), root.path(), []).expect_err("none").to_string();
         assert_eq!(error, "x.lock.json: found 0 documents, expected one; nothing was run");
         let error = load_slo(Path::new("no/such/slo.lock.json"), []).expect_err("none").to_string();
-        assert_eq!(error, "no/such/slo.lock.json: cannot be read; nothing was run");
+        assert!(
+            error.starts_with("no/such/slo.lock.json: cannot be read") && error.ends_with("nothing was run"),
+            "{error}"
+        );
     }
 }

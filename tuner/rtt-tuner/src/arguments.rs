@@ -11,8 +11,8 @@ Examples:
   rtt-tuner tune --simulate target/release/rtt-syn-1
   rtt-tuner tune --resume
 
-Exit codes: 0 better or no better, 2 usage, 3 configuration refused, 12 undecided, 13 environment unfit,
-15 another measurement holds the host, 130 interrupted (resumable).";
+Exit codes: 0 better or no better, 1 unexpected (a damaged log), 2 usage, 3 configuration refused, 12 undecided,
+13 environment unfit, 15 another measurement holds the host, 16 a key or a profile refused, 130 interrupted (resumable).";
 
 const BENCH_EXAMPLES: &str = "\
 Examples:

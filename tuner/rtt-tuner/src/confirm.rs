@@ -8,7 +8,7 @@
 //! TUNER-11  No figure of the search enters an interval of the confirmation.
 
 use crate::objective::{Evaluation, seed_for};
-use crate::session::Session;
+use crate::session::{Session, by_fault, cause, causes_in_words};
 use rtt_measure::{
     Arm, ArmRow, Confirmation, Decision, EProcess, EProcessConfig, Interval, PairOrder, PairRegimes, PairRow, Point,
     Regime, RegimeEffect, RegimeProbe, Stop, Verdict, geometric_mean_interval, mean_interval,
@@ -41,6 +41,22 @@ pub(crate) struct Confirmed {
     pub(crate) broke: [u32; 2],
     /// Pairs in which they crashed.
     pub(crate) crashed: [u32; 2],
+    /// Why pairs gave no result: each has one cause, so that the counts sum up.
+    pub(crate) voided: BTreeMap<String, u64>,
+}
+
+impl Confirmed {
+    /// What voided pairs, in words.
+    pub(crate) fn voided_in_words(&self) -> Option<String> {
+        let total: u64 = self.voided.values().sum();
+        (total > 0).then(|| format!("{total} of {} pairs are void: {}", self.pairs, causes_in_words(&self.voided)))
+    }
+
+    /// Whether faults that did not strike as planned voided most of the void pairs.
+    pub(crate) fn voided_by_faults(&self) -> bool {
+        let by_faults: u64 = self.voided.iter().filter(|(cause, _)| by_fault(cause)).map(|(_, count)| count).sum();
+        2 * by_faults > self.voided.values().sum()
+    }
 }
 
 /// One pair as it was run: recommended point, incumbent.
@@ -117,10 +133,23 @@ pub(crate) fn confirm(
         found.constraints.iter().zip(limits).any(|(value, limit)| value.is_some_and(|value| value > limit.max))
     });
     let crashed = count(&|found| matches!(found.reason, Some((Verdict::Crashed, _))));
+    let voided = voided(&pairs);
     let decision = process.decision();
     let pairs_run = process.pairs();
     let record = record(session, pairs, pairs_max).map(|record| Confirmation { regimes, broke, crashed, ..record });
-    Ok(Confirmed { record, decision, ended, pairs: pairs_run, broke, crashed })
+    Ok(Confirmed { record, decision, ended, pairs: pairs_run, broke, crashed, voided })
+}
+
+/// Why pairs gave no result. The run that ended a pair tells: the first arm's where that one has no p99, since the second
+/// was not run then or is no better off, else the second's.
+fn voided(pairs: &[Pair]) -> BTreeMap<String, u64> {
+    let mut causes = BTreeMap::new();
+    for Pair { row, arms: [ours, theirs] } in pairs.iter().filter(|pair| pair.row.log_ratio.is_none()) {
+        let order = if row.incumbent_first { [theirs, ours] } else { [ours, theirs] };
+        let last = order.into_iter().filter_map(|found| found.runs.last()).find(|run| !run.gave_result());
+        *causes.entry(last.map_or_else(|| "without a run".to_owned(), cause)).or_default() += 1;
+    }
+    causes
 }
 
 /// TUNER-11: the figures of the pairs; absent where fewer than two gave a result.

@@ -2,7 +2,7 @@
 
 use crate::space::Space;
 use rtt_measure::{Hello, Point, point_of};
-use rtt_profile::{Acceptance, Fingerprint, Policy, Profile};
+use rtt_profile::{Acceptance, Fingerprint, Policy, Profile, utc};
 use rtt_seal::{Sealed, TrustedKeys, in_full};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Incumbent {
     pub(crate) point: Point,
     pub(crate) origin: String,
+    /// The signed profile whose place that of this run will take, in words.
+    pub(crate) replaced: Option<String>,
     pub(crate) notes: Vec<String>,
 }
 
@@ -24,13 +26,20 @@ pub(crate) fn keys_path(root: &Path) -> PathBuf {
     root.join("profiles/keys")
 }
 
-/// The point of the profile in force, with a note where its conditions changed.
+/// A profile for the plan of the run that will take its place.
+fn in_words(profile: &Profile, id: &str) -> String {
+    // The plan is read at a glance: of the time of day nobody remembers a run.
+    let signed = utc(profile.created_unix_s).chars().take(10).collect::<String>();
+    format!("profile {id} (objective {}, signed {signed})", profile.objective)
+}
+
+/// The point of the profile in force, the profile in words, and a note where its conditions changed.
 fn in_force(
     root: &Path,
     here: &Fingerprint,
     space: &Space,
     now_unix_s: u64,
-) -> Result<(Point, Option<String>), String> {
+) -> Result<(Point, String, Option<String>), String> {
     let sealed = Sealed::<Profile>::load(&profile_path(root, here)).map_err(|error| in_full(&error))?;
     let keys = TrustedKeys::load_dir(&keys_path(root)).map_err(|error| in_full(&error))?;
     let profile = sealed.verify(&keys).map_err(|error| in_full(&error))?;
@@ -39,6 +48,7 @@ fn in_force(
     space.site(&point).map_err(|error| format!("this host cannot honour it now: {error}"))?;
     Ok((
         point,
+        in_words(&profile, &here.machine.id().to_string()),
         match accepted {
             Acceptance::InForce => None,
             Acceptance::Stale { differences } => Some(format!(
@@ -54,15 +64,18 @@ fn in_force(
 /// A text when the problem's own default is no point of its space.
 pub(crate) fn incumbent(root: &Path, hello: &Hello, space: &Space, now_unix_s: u64) -> Result<Incumbent, String> {
     let mut notes = Vec::new();
+    let mut replaced = None;
     if let Some(here) = &hello.fingerprint {
         let path = profile_path(root, here);
         if path.exists() {
             match in_force(root, here, space, now_unix_s) {
-                Ok((point, note)) => {
+                Ok((point, profile, note)) => {
                     notes.extend(note);
-                    return Ok(Incumbent { point, origin: format!("profile {}", here.machine.id()), notes });
+                    let origin = format!("profile {}", here.machine.id());
+                    return Ok(Incumbent { point, origin, replaced: Some(profile), notes });
                 }
                 Err(reason) => {
+                    replaced = Some(format!("profile {}, which is not used", here.machine.id()));
                     notes.push(format!(
                         "the profile {} is not used: {reason}; the incumbent is the default",
                         path.display()
@@ -73,9 +86,9 @@ pub(crate) fn incumbent(root: &Path, hello: &Hello, space: &Space, now_unix_s: u
     }
     if let Some(point) = &hello.default {
         space.site(point).map_err(|error| format!("the problem's default: {error}"))?;
-        return Ok(Incumbent { point: point.clone(), origin: "default".into(), notes });
+        return Ok(Incumbent { point: point.clone(), origin: "default".into(), replaced, notes });
     }
     let point = space.point(&space.site_at(&vec![0.5; space.axes().len()]));
     notes.push("the problem names no default, so the middle of every axis is the incumbent".into());
-    Ok(Incumbent { point, origin: "default (the middle of every axis)".into(), notes })
+    Ok(Incumbent { point, origin: "default (the middle of every axis)".into(), replaced, notes })
 }

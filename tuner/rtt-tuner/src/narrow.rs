@@ -71,6 +71,15 @@ fn did_you_mean(near: Option<&str>) -> String {
     near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default()
 }
 
+/// A size with a unit that is not known, such as `64KB` or `64k`, in the binary unit that was most likely meant.
+fn binary_size(value: &str) -> Option<String> {
+    let (number, unit) = value.split_at(value.find(|c: char| c.is_ascii_alphabetic())?);
+    let prefix = unit.to_ascii_uppercase();
+    let prefix = prefix.strip_suffix("IB").or_else(|| prefix.strip_suffix('B')).unwrap_or(&prefix);
+    let meant = format!("{}{prefix}iB", number.trim());
+    (["K", "M", "G"].contains(&prefix) && meant.parse::<Bytes>().is_ok()).then_some(meant)
+}
+
 /// The name without its unit: `ring` of `ring_bytes`, `huge` of `huge_pages`.
 fn short(name: &str) -> &str {
     name.rsplit_once('_').map_or(name, |(short, _)| short)
@@ -123,16 +132,15 @@ impl<'a> Given<'a> {
 
     fn refuse(&self, axis: &Axis, value: &str) -> NarrowError {
         let classes: Vec<String> = axis.values.iter().map(ToString::to_string).collect();
+        // A size whose unit is right is outside the range, and no other spelling helps.
+        let size = binary_size(value).filter(|meant| axis.name.ends_with("_bytes") && meant != value);
+        let near = size.as_deref().or_else(|| near_name(value, classes.iter().map(String::as_str)));
         NarrowError::Value {
             option: self.option,
             text: self.text.into(),
             value: value.into(),
             axis: axis.name.clone(),
-            hint: format!(
-                "{}; expected {}",
-                did_you_mean(near_name(value, classes.iter().map(String::as_str))),
-                expected(axis)
-            ),
+            hint: format!("{}; expected {}", did_you_mean(near), expected(axis)),
         }
     }
 
@@ -343,6 +351,8 @@ mod tests {
         check("--fix", "window=1.5", "a whole number in 0..=200");
         check("--fix", "window=fast", "`fast` is no value of window_us");
         check("--sweep", "ring=64KiB..8MiB:x2", "`8MiB` is no value of ring_bytes");
+        check("--sweep", "ring=64KB..128KiB", "`64KB` is no value of ring_bytes; did you mean `64KiB`?");
+        check("--fix", "ring=1m", "did you mean `1MiB`?");
         check("--sweep", "ring=64KiB..16KiB", "FROM at most TO");
         check("--sweep", "ring=16KiB..128KiB:x3", "`49152` is no value");
         check("--sweep", "window=0..20:x2", "expected a step");

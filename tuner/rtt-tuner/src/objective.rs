@@ -71,6 +71,13 @@ pub(crate) struct Run {
     pub(crate) answer: Answer,
 }
 
+impl Run {
+    /// TUNER-7: whether it settled, and with a p99.
+    pub(crate) fn gave_result(&self) -> bool {
+        self.answer.verdict.is_none_or(|verdict| verdict == Verdict::Settled) && self.answer.p99.is_some()
+    }
+}
+
 /// What came of a point.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Evaluation {

@@ -150,8 +150,22 @@ impl Plan {
         }
     }
 
-    /// The plan in lines, for people.
-    pub(crate) fn lines(&self) -> Vec<String> {
+    /// What a quick run with this budget of the user's cannot use, in words: its points and pairs are bounded.
+    pub(crate) fn unused(&self) -> Option<String> {
+        let (_, most) = self.estimate_ms;
+        // Less than a point's time is what rounding leaves.
+        (!self.presets && self.point_ms > 0 && most + self.point_ms < self.budget_ms).then(|| {
+            format!(
+                "the quick plan needs {} at most; --budget {} buys nothing more but time for disturbed runs; without \
+                 --quick it does",
+                minutes(most),
+                minutes(self.budget_ms)
+            )
+        })
+    }
+
+    /// The plan in lines, for people. A simulated problem answers in its own time, whatever its runs stand for.
+    pub(crate) fn lines(&self, simulated: bool) -> Vec<String> {
         let mut lines = vec![format!("objective   {}", self.objective())];
         let presets = if self.presets { ", presets" } else { "" };
         let random = if self.random > 0 { format!(", {} of random search", self.random) } else { String::new() };
@@ -162,6 +176,11 @@ impl Plan {
         if self.point_ms > 0 {
             let runs = self.shares.len() * if self.faults.is_some() { 2 } else { 1 };
             let (least, most) = self.estimate_ms;
+            if simulated {
+                lines
+                    .push(format!("time        as long as the simulated problem takes to answer: {runs} runs a point"));
+                return lines;
+            }
             lines.push(format!(
                 "time        {} to {} of measuring: {runs} runs a point, {:.1} s a point; the budget is {}",
                 minutes(least),
@@ -245,6 +264,24 @@ mod tests {
             assert!(plan.estimate_ms.1 <= 180_000 && plan.shares[0] * 5000.0 <= 1000.0, "{plan:?}");
             assert_eq!((plan.random, plan.presets, plan.scenarios.len()), (0, false, 1));
         }
+    }
+
+    #[test]
+    fn a_budget_that_a_quick_run_cannot_use_is_told() {
+        let said = |quick, minutes| plan(quick, true, minutes, &[]).expect("a plan").unused();
+        let told = said(true, 20).expect("a warning");
+        assert!(
+            told.starts_with("the quick plan needs 2 min 52 s at most; --budget 20 min 00 s buys nothing"),
+            "{told}"
+        );
+        assert_eq!((said(true, 2), said(false, 20)), (None, None));
+    }
+
+    #[test]
+    fn a_simulated_run_is_promised_no_time() {
+        let plan = plan(false, true, 15, &[]).expect("a plan");
+        let [real, simulated] = [false, true].map(|simulated| plan.lines(simulated).join("\n"));
+        assert!(real.contains("of measuring: 6 runs a point") && !simulated.contains(" min "), "{real}\n{simulated}");
     }
 
     #[test]

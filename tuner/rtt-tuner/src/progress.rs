@@ -1,4 +1,4 @@
-//! What is seen while it measures: a bar on a terminal, else a line for every tenth trial.
+//! What is seen while it measures: a bar on a terminal, else a line for every tenth trial and at most one a second.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rtt_units::Nanos;
@@ -7,6 +7,8 @@ use std::time::Duration;
 
 /// Trials between two lines where there is no terminal.
 const EVERY: u64 = 10;
+/// Least measuring time between two of them: a simulated problem answers hundreds of trials in a second.
+const APART: Duration = Duration::from_secs(1);
 
 /// A value of the objective in words: with its unit where the problem's is known.
 pub(crate) fn shown(value: f64, nanos: bool) -> String {
@@ -33,6 +35,8 @@ pub(crate) struct Progress {
     budget: Duration,
     best: f64,
     phase: &'static str,
+    /// Measuring time at the last line.
+    said: Option<Duration>,
 }
 
 impl Progress {
@@ -43,7 +47,7 @@ impl Progress {
             let style = "{bar:30} {pos}/{len} trials, {msg}";
             bar.with_style(ProgressStyle::with_template(style).expect("the template is ours"))
         });
-        Progress { bar, nanos, trials: 0, live: 0, expected, budget, best: f64::INFINITY, phase: "start" }
+        Progress { bar, nanos, trials: 0, live: 0, expected, budget, best: f64::INFINITY, phase: "start", said: None }
     }
 
     /// The part of the run that begins, in a word.
@@ -71,6 +75,11 @@ impl Progress {
         Some(each.saturating_mul(to_come as u32).min(self.budget.saturating_sub(spent)))
     }
 
+    /// Whether a line would tell something new once `spent` of measuring time are gone.
+    fn line_is_due(&self, spent: Duration) -> bool {
+        self.trials.is_multiple_of(EVERY) && self.said.is_none_or(|said| spent.saturating_sub(said) >= APART)
+    }
+
     /// One trial came back: run now, with `live` of measuring since the start of this process, or answered by the log;
     /// `spent` is the whole run's measuring time.
     pub(crate) fn trial(&mut self, live: Option<Duration>, spent: Duration) {
@@ -86,7 +95,8 @@ impl Progress {
                 bar.set_message(message);
                 bar.inc(1);
             }
-            None if self.trials.is_multiple_of(EVERY) => {
+            None if self.line_is_due(spent) => {
+                self.said = Some(spent);
                 let of = self.expected.max(self.trials);
                 // Whoever does not read it misses only the progress.
                 let _ = writeln!(stderr(), "trial {} of about {of}: {message}", self.trials);
@@ -116,6 +126,19 @@ mod tests {
         progress.trial(Some(2 * second), 302 * second);
         assert_eq!(progress.eta(2 * second, 302 * second), Some(118 * second), "59 trials of 2 s");
         assert_eq!(progress.eta(2 * second, 590 * second), Some(10 * second), "the budget ends it");
+    }
+
+    #[test]
+    fn a_line_comes_with_every_tenth_trial_and_not_more_than_once_a_second() {
+        let mut progress = Progress::new(100, true, Duration::from_secs(600));
+        let due = |progress: &mut Progress, spent_ms: u64| {
+            progress.trials += EVERY;
+            let due = progress.line_is_due(Duration::from_millis(spent_ms));
+            progress.said = if due { Some(Duration::from_millis(spent_ms)) } else { progress.said };
+            due
+        };
+        let found = [0, 300, 999, 1000, 1500, 9000].map(|spent| due(&mut progress, spent));
+        assert_eq!(found, [true, false, false, true, false, true]);
     }
 
     #[test]

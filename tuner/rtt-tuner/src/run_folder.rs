@@ -4,6 +4,7 @@
 //! TUNER-8  A resumed run does what it was asked at first: options that contradict `run.json` are refused.
 
 use crate::output::{Begun, Options, Plan};
+use crate::screen::say;
 use rtt_measure::{Exit, Point, Record, Stop, read_log, write_whole};
 use rtt_profile::utc;
 use rtt_seal::{Digest, in_full, near_name};
@@ -158,6 +159,11 @@ impl RunFolder {
             return Ok(BTreeSet::new());
         }
         let opened = read_log(&self.log()).map_err(|error| Stop::unexpected(&error))?;
+        if opened.torn_bytes > 0 {
+            // LOG-2: whoever writes on cuts them; a problem program need not say so.
+            let (bytes, log) = (opened.torn_bytes, self.log());
+            say(true, &format!("{}: it ended in {bytes} bytes of a record that was not finished", log.display()));
+        }
         let id = |record| match record {
             Record::Trial(trial) => Some(trial.id),
             Record::Run(_) | Record::Capacity(_) => None,

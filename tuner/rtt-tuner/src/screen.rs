@@ -23,6 +23,8 @@ pub(crate) struct Ending<'a> {
     pub(crate) report: Option<PathBuf>,
     pub(crate) said: Vec<String>,
     pub(crate) trials: u64,
+    /// Whether most of the void pairs are void because a fault did not strike as planned.
+    pub(crate) voided_by_faults: bool,
 }
 
 /// One line for people: on stdout, or on stderr where stdout is for a program.
@@ -49,13 +51,17 @@ pub(crate) fn plan(
     begun: &Begun,
     hello: &Hello,
     space: &Space,
+    replaced: Option<&str>,
 ) -> Result<(), Stop> {
     let say = |line: &str| say(arguments.json, line);
     let simulated = !begun.options.simulate.is_empty();
     let machine =
         hello.fingerprint.as_ref().map_or_else(String::new, |here| format!(" on machine {}", here.machine.id()));
     say(&format!("plan for run {}: {}{machine}, seed {}", run.name, hello.name, begun.seed));
-    begun.plan.lines().iter().for_each(|line| say(&format!("  {line}")));
+    begun.plan.lines(simulated).iter().for_each(|line| say(&format!("  {line}")));
+    if let Some(words) = begun.plan.unused().filter(|_| begun.options.budget_ms.is_some() && !simulated) {
+        say(&format!("  warning     {words}"));
+    }
     let axes: Vec<&str> = space.axes().iter().filter(|axis| space.open(axis)).map(|axis| axis.name.as_str()).collect();
     let count = space.points().map(|count| format!("{count:.0} points at most, ")).unwrap_or_default();
     say(&format!("  space       {count}axes {}", axes.join(", ")));
@@ -66,6 +72,7 @@ pub(crate) fn plan(
     hello.absent.iter().for_each(|value| say(&format!("  left out    {}", absent(value))));
     say(&format!("  incumbent   {}: {}", begun.incumbent_origin, words(&begun.incumbent)));
     begun.notes.iter().for_each(|note| say(&format!("  note        {note}")));
+    replaced.iter().for_each(|profile| say(&format!("  replaces    {profile}")));
     let root = arguments.root.display();
     if simulated {
         say("  effects     on the host: none beyond one busy CPU; nothing here is measured on it");
@@ -74,11 +81,15 @@ pub(crate) fn plan(
             "  effects     keeps up to all CPUs that it may use busy, pins its own processes, asks for memory of rings",
         );
         if begun.plan.faults.is_some() {
-            say("              faults strike the lab's own processes and page cache only, and are undone");
+            say(
+                "              faults strike the lab's own processes and page cache only, and are undone; they run in a",
+            );
+            say("              memory cgroup of their own where one can be made, which is removed afterwards");
         }
-        say("              changes no kernel setting");
+        say("              raises its own priority where it may; changes no kernel setting");
     }
-    say(&format!("  writes      below {root}: .rtt/runs/{}, .rtt/keys/, profiles/, reports/out/", run.name));
+    let history = if arguments.history.is_some() { ", .rtt/history/" } else { "" };
+    say(&format!("  writes      below {root}: .rtt/runs/{}, .rtt/keys/, profiles/, reports/out/{history}", run.name));
     if !arguments.dry_run {
         return Ok(());
     }
@@ -105,7 +116,8 @@ fn planned(arguments: &TuneArguments, begun: &Begun, known: usize) -> Result<(),
 pub(crate) fn resumable(arguments: &TuneArguments, run: &RunFolder, begun: &Begun, known: usize) -> Result<(), Stop> {
     let say = |line: &str| say(arguments.json, line);
     say(&format!("run {}, seed {}: {known} trials are in its log and will not be run again", run.name, begun.seed));
-    begun.plan.lines().iter().for_each(|line| say(&format!("  {line}")));
+    let simulated = !begun.options.simulate.is_empty();
+    begun.plan.lines(simulated).iter().for_each(|line| say(&format!("  {line}")));
     say(&format!("  incumbent   {}: {}", begun.incumbent_origin, words(&begun.incumbent)));
     say("dry run: nothing was run");
     planned(arguments, begun, known)
@@ -180,6 +192,11 @@ pub(crate) fn end(arguments: &TuneArguments, ending: &Ending<'_>) -> Result<(), 
 /// The command that is worth typing now.
 fn next(root: &Path, ending: &Ending<'_>) -> String {
     match (ending.fit.outcome, &ending.profile) {
+        (Outcome::Undecided, _) if ending.voided_by_faults => {
+            "most void pairs are void because a fault struck too late: run `cargo xtask tune` again with --no-faults, or \
+             when the host is quieter"
+                .into()
+        }
         (Outcome::Undecided, _) => {
             "run `cargo xtask tune` again when the host is quieter, or give it a longer --budget".into()
         }

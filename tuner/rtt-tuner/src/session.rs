@@ -32,8 +32,11 @@ impl Measured {
     }
 }
 
+/// How the cause of a run begins whose fault did not strike as planned.
+const BY_FAULT: &str = "void (fault ";
+
 /// Verdict and first clause of the reason of a run without a result.
-fn cause(run: &Run) -> String {
+pub(crate) fn cause(run: &Run) -> String {
     let verdict = match run.answer.verdict {
         Some(Verdict::Void) => "void",
         Some(Verdict::NeverSettled) => "never settled",
@@ -41,9 +44,24 @@ fn cause(run: &Run) -> String {
         Some(Verdict::Settled) | None => "without p99",
     };
     match run.answer.reason.as_deref().and_then(|reason| reason.split(':').next()) {
-        Some(reason) if !reason.is_empty() => format!("{verdict} ({reason})"),
+        Some(reason) if !reason.is_empty() => {
+            // To the lab a strike that began late is none; most of those that are missed are of that kind.
+            format!("{verdict} ({})", reason.replace("did not strike", "struck too late or not at all"))
+        }
         _ => verdict.to_owned(),
     }
+}
+
+/// Whether a cause is a fault that did not strike as planned.
+pub(crate) fn by_fault(cause: &str) -> bool {
+    cause.starts_with(BY_FAULT)
+}
+
+/// All causes with their counts, the most frequent first.
+pub(crate) fn causes_in_words(causes: &BTreeMap<String, u64>) -> String {
+    let mut causes: Vec<(&String, &u64)> = causes.iter().collect();
+    causes.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    causes.iter().map(|(cause, count)| format!("{count} {cause}")).collect::<Vec<_>>().join("; ")
 }
 
 /// What is left of the budget.
@@ -144,11 +162,9 @@ impl<'a> Session<'a> {
 
     /// Why trials gave no result, the most frequent reasons first, in words.
     pub(crate) fn lost_words(&self) -> Option<String> {
-        let mut causes: Vec<(String, u64)> = self.lost.borrow().clone().into_iter().collect();
-        causes.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        let total: u64 = causes.iter().map(|(_, count)| count).sum();
-        let words: Vec<String> = causes.iter().take(3).map(|(cause, count)| format!("{count} {cause}")).collect();
-        (total > 0).then(|| format!("{total} of {} trials gave no result: {}", self.trials(), words.join("; ")))
+        let lost = self.lost.borrow();
+        let total: u64 = lost.values().sum();
+        (total > 0).then(|| format!("{total} of {} trials gave no result: {}", self.trials(), causes_in_words(&lost)))
     }
 
     /// The measured points in order.
@@ -177,7 +193,7 @@ impl<'a> Session<'a> {
             }
             began = Instant::now();
             *self.trials.borrow_mut() += 1;
-            if run.answer.p99.is_none() {
+            if !run.gave_result() {
                 *self.lost.borrow_mut().entry(cause(run)).or_default() += 1;
             }
             self.progress.borrow_mut().trial(live.then_some(clock.live), clock.before + clock.live);

@@ -268,9 +268,9 @@ fn begin(arguments: &TuneArguments) -> Result<Option<Ready>, Stop> {
     let plan = plan_of(problem.hello(), &given)?;
     let found = incumbent(&arguments.root, problem.hello(), &space, now_unix_s())
         .map_err(|reason| Stop::new(Exit::Unexpected, reason))?;
-    let Incumbent { point, origin, notes } = found;
+    let Incumbent { point, origin, replaced, notes } = found;
     let begun = RunFolder::description(given, seed, plan, (point, origin), notes);
-    screen::plan(arguments, &run, &begun, problem.hello(), &space)?;
+    screen::plan(arguments, &run, &begun, problem.hello(), &space, replaced.as_deref())?;
     if arguments.dry_run {
         drop(problem); // It writes to the folder until it ends.
         return Ok(None);
@@ -353,7 +353,7 @@ fn confirmation(session: &Session<'_>, searched: &Searched, begun: &Begun) -> Re
 
 /// Measures, concludes, publishes.
 fn finish(arguments: &TuneArguments, ready: Ready) -> Result<Exit, Stop> {
-    let Ready { run, begun, problem, space, known, key } = ready;
+    let Ready { run, begun, mut problem, space, known, key } = ready;
     let seed: u64 =
         begun.seed.parse().map_err(|_| Stop::new(Exit::Unexpected, format!("{}: its seed is no number", run.name)))?;
     let hello = problem.hello().clone();
@@ -363,7 +363,6 @@ fn finish(arguments: &TuneArguments, ready: Ready) -> Result<Exit, Stop> {
     let plan = &begun.plan;
     let points = 2 + plan.points + plan.random + plan.placebo + if plan.presets { hello.presets.len() } else { 0 };
     let expected = (points as u64 + 2 * u64::from(plan.pairs_max)) * course.conditions.len() as u64;
-    let mut problem = problem;
     problem.begin(seed)?;
     let mut session = Session::new(
         &space,
@@ -378,6 +377,8 @@ fn finish(arguments: &TuneArguments, ready: Ready) -> Result<Exit, Stop> {
     session.close();
     notes.extend(hello.absent.iter().map(|absent| format!("not in the space: {}", screen::absent(absent))));
     notes.extend(session.lost_words());
+    notes.extend(confirmed.as_ref().and_then(Confirmed::voided_in_words));
+    let voided_by_faults = confirmed.as_ref().is_some_and(Confirmed::voided_by_faults);
     notes.extend(conclude::limits_in_words(&searched, &hello));
     if confirmed.as_ref().is_none_or(|confirmed| confirmed.record.is_none()) {
         notes.push("no two pairs gave a result; p99 of the incumbent is that of its placebo runs".into());
@@ -417,9 +418,15 @@ fn finish(arguments: &TuneArguments, ready: Ready) -> Result<Exit, Stop> {
     if let (Some(program), Some(_)) = (&arguments.history, &fit.trial_log) {
         said.extend(append_to_history(program, &arguments.root).err());
     }
-    let ending = Ending { run: &run, fit: &fit, profile, report, said, trials };
+    let ending = Ending { run: &run, fit: &fit, profile, report, said, trials, voided_by_faults };
     screen::end(arguments, &ending)?;
     Ok(if fit.outcome == Outcome::Undecided { Exit::Undecided } else { Exit::Ok })
+}
+
+/// `--root` as it was given, where it was.
+fn root_words(arguments: &TuneArguments) -> String {
+    let root = &arguments.root;
+    if root == Path::new(".") { String::new() } else { format!(" --root {}", root.display()) }
 }
 
 /// Runs the command.
@@ -429,9 +436,9 @@ fn finish(arguments: &TuneArguments, ready: Ready) -> Result<Exit, Stop> {
 pub(crate) fn tune(arguments: &TuneArguments) -> Result<Exit, Stop> {
     let Some(ready) = begin(arguments)? else { return Ok(Exit::Ok) };
     let hint = if ready.begun.options.keeps_log() {
-        format!("the log is kept; go on with `tune --resume {}`", ready.run.name)
+        format!("the log is kept; go on with `cargo xtask tune --resume {}{}`", ready.run.name, root_words(arguments))
     } else {
-        format!("this problem keeps no log; begin again with `tune --seed {}`", ready.begun.seed)
+        format!("this problem keeps no log; begin again with `cargo xtask tune --seed {}`", ready.begun.seed)
     };
     let fit = ready.run.fit();
     finish(arguments, ready).map_err(|stop| {

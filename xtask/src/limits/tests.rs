@@ -68,10 +68,21 @@ fn governors_are_listed_once() {
 
 #[test]
 fn the_chosen_mode_of_huge_pages_is_in_brackets() {
-    let path = "sys/kernel/mm/transparent_hugepage/enabled";
-    check(&[(path, "always [madvise] never")], false, "huge pages", "ok: transparent: madvise");
-    check(&[(path, "always madvise [never]")], false, "huge pages", "warn: transparent: never");
-    check(&[], false, "huge pages", "warn: not in this kernel");
+    let path = "sys/kernel/mm/transparent_hugepage/shmem_enabled";
+    let own = "sys/kernel/mm/transparent_hugepage/hugepages-2048kB/shmem_enabled";
+    let reserved = "sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages";
+    let advise = "always within_size [advise] never deny force";
+    let never = "always within_size advise [never] deny force";
+    let private = ("sys/kernel/mm/transparent_hugepage/enabled", "[always] madvise never");
+    let refused = "warn: none reserved and free; transparent for shared memory: never";
+    check(&[(path, advise)], false, "huge pages", "ok: transparent for shared memory: advise");
+    check(&[(path, never), private], false, "huge pages", refused);
+    check(&[(path, never), (reserved, "0\n")], false, "huge pages", refused);
+    check(&[(path, never), (reserved, "3\n")], false, "huge pages", "ok: 3 reserved and free");
+    let inherit = "always [inherit] within_size advise never";
+    check(&[(path, advise), (own, inherit)], false, "huge pages", "ok: transparent for shared memory: advise");
+    check(&[(path, advise), (own, "always inherit within_size advise [never]")], false, "huge pages", refused);
+    check(&[private], false, "huge pages", "warn: not in this kernel");
 }
 
 #[test]

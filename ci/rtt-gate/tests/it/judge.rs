@@ -130,6 +130,7 @@ fn a_cut_log_goes_on_and_a_changed_one_is_refused() {
     gate.judge(&arguments);
     let log = gate.comparisons()[0].join("000.jsonl");
     let bytes = fs::read(&log).expect("a log");
+    fs::remove_file(log.with_file_name("verdict.json")).expect("a gate that was killed has written none");
     fs::write(&log, &bytes[..bytes.len() - 10]).expect("cut");
     let (code, document) = gate.judge(&arguments);
     assert_eq!(code, 12, "{document}");
@@ -144,6 +145,66 @@ fn a_cut_log_goes_on_and_a_changed_one_is_refused() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("000.jsonl") && said.contains("damaged"), "{said}");
+}
+
+/// GATE-3: evidence that went into a verdict cannot be left out of the next: gone, emptied, cut at a line's end, or of
+/// another comparison.
+#[test]
+fn gate_3_what_a_verdict_was_made_from_is_not_forgotten() {
+    let check = |change: &dyn Fn(&Path), part: &str| {
+        let gate = Gate::new();
+        let slower = ["--scenario", "steady", "--candidate-argument", "--slower=0.2"];
+        gate.judge(&[&slower[..], &["--max-pairs", "6"]].concat());
+        assert_eq!(gate.judge(&slower).0, 11);
+        let folder = gate.comparisons().remove(0);
+        change(&folder);
+        let old = gate.path("old");
+        let output = gate.run(&[&["--base", old.as_str(), "--max-pairs", "1"], &slower[..]].concat());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(part) && said.contains("fresh wealth"), "{part}: {said}");
+    };
+    let remove = |folder: &Path, name: &str| fs::remove_file(folder.join(name)).expect("removed");
+    check(&|folder| remove(folder, "001.jsonl"), "001.jsonl: it was begun, and is not there");
+    check(&|folder| remove(folder, "000.jsonl"), "000.jsonl: it is not there");
+    check(&|folder| fs::write(folder.join("001.jsonl"), "").expect("emptied"), "001.jsonl");
+    let cut = |folder: &Path| {
+        let text = fs::read_to_string(folder.join("001.jsonl")).expect("a log");
+        let lines: Vec<&str> = text.split_inclusive('\n').take(3).collect();
+        fs::write(folder.join("001.jsonl"), lines.concat()).expect("cut");
+    };
+    check(&cut, "001.jsonl: it is not what the last verdict was made from");
+    let both = |folder: &Path| ["000.jsonl", "001.jsonl"].iter().for_each(|name| remove(folder, name));
+    check(&both, "000.jsonl");
+    let foreign = |folder: &Path| {
+        let other = Gate::new();
+        fs::write(other.root.path().join("old"), "older").expect("written");
+        other.judge(&["--scenario", "steady", "--max-pairs", "2"]);
+        let from = other.comparisons().remove(0);
+        for name in ["000.jsonl", "000.json"] {
+            fs::copy(from.join(name), folder.join(name.replace("000", "002"))).expect("copied");
+        }
+    };
+    check(&foreign, "002.jsonl: it is of other builds");
+}
+
+/// GATE-2: a defect that both have decides nothing, whichever of them the coin puts first.
+#[test]
+fn gate_2_a_defect_of_both_is_no_matter_of_the_coin() {
+    for seed in ["1", "2", "3", "4", "5", "6", "7", "8"] {
+        for defect in ["--crash=1", "--lose=1"] {
+            let both = ["--base-argument", defect, "--candidate-argument", defect, "--scenario", "steady"];
+            let gate = Gate::new();
+            let old = gate.path("old");
+            let mut command = Command::new(env!("CARGO_BIN_EXE_rtt-gate"));
+            command.current_dir(checkout()).args(["judge", "--lab", env!("CARGO_BIN_EXE_rtt-gate-1")]);
+            command.args(["--candidate", &gate.path("new"), "--base", &old, "--seed", seed]).args(both);
+            let output = command.args(["--root", &gate.root.path().display().to_string()]).output().expect("it starts");
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert_eq!(output.status.code(), Some(12), "{seed} {defect}: {said}");
+            assert!(said.contains("both have a defect"), "{said}");
+        }
+    }
 }
 
 /// Equal arms pass at once, and a canary of them does not.
@@ -167,6 +228,15 @@ fn equal_arms_pass_with_no_pairs() {
     assert!(tally["pairs_mean"].as_f64().is_some_and(|pairs| pairs > 5.0), "{tally}");
     let again = gate.run(&["--canary", "3", "--json"]);
     assert_eq!(again.stdout, output.stdout, "finished canaries are not run again");
+    let more = gate.run(&["--canary", "+2", "--json"]);
+    let tally: Value = serde_json::from_slice(&more.stdout).expect("a tally");
+    assert_eq!(tally["canaries"].as_u64(), Some(5), "two beside the three");
+    let other = Gate::new();
+    let few: Value =
+        serde_json::from_slice(&other.run(&["--canary", "1", "--max-pairs", "3", "--json"]).stdout).expect("one");
+    assert_eq!((few["undecided"].as_u64(), few["pairs_mean"].as_f64()), (Some(1), Some(3.0)));
+    let whole: Value = serde_json::from_slice(&other.run(&["--canary", "1", "--json"]).stdout).expect("one");
+    assert_eq!(whole["pass"].as_u64(), Some(1), "an open canary goes on: {whole}");
 }
 
 /// A run that was judged can be the next base while its executable is kept, and is advice only when it is not.
@@ -202,6 +272,7 @@ fn refusals_name_the_thing() {
     check(&["--budget", "5"], 2, "unit");
     check(&["--slo", "nowhere.json"], 3, "nowhere.json");
     check(&["--slower", "1.2"], 2, "--canary");
+    check(&["--canary", "+0"], 2, "expected 1 to 1000");
     check(&["--scenario", "steady", "--base-argument", "--refuse"], 13, "arm base does not take the knobs");
     let output = gate.run(&["--against-profile", &gate.path("no-profile.json")]);
     assert_eq!(output.status.code(), Some(16), "{}", String::from_utf8_lossy(&output.stderr));

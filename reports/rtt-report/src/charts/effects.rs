@@ -20,7 +20,7 @@ fn arm_row(group: &str, label: &str, incumbent: &Interval, tuned: &Interval, uni
         label: label.into(),
         marks: vec![
             RowMark::of(incumbent, Shape::Diamond, "incumbent", tip("incumbent", incumbent)),
-            RowMark::of(tuned, Shape::Disc, "tuned", tip("tuned", tuned)),
+            RowMark::of(tuned, Shape::Disc, "tuned", tip("candidate", tuned)),
         ],
         note: words::change(tuned.estimate / incumbent.estimate),
     }
@@ -41,7 +41,7 @@ pub fn intervals(confirmation: &Confirmation, unit: &str, limit: Option<(String,
     }
     let mut twin = Table::new(
         "p99 of both arms with 95 % intervals",
-        &["What", "Condition", "#Incumbent", "#95 %", "#Tuned", "#95 %", "#Change"],
+        &["What", "Condition", "#Incumbent", "#95 %", "#Candidate", "#95 %", "#Change"],
     );
     let mut add = |what: &str, condition: &str, incumbent: &Interval, tuned: &Interval| {
         twin.row(vec![
@@ -64,9 +64,9 @@ pub fn intervals(confirmation: &Confirmation, unit: &str, limit: Option<(String,
     let view = Rows { rows: &rows, lines: &lines, title: "p99, log scale: left is faster", label: &label };
     let words = Words {
         id: "intervals".into(),
-        title: "p99 of incumbent and tuned".into(),
+        title: "p99 of incumbent and candidate".into(),
         description: format!(
-            "Two dots with 95 % intervals in each of {} rows on a logarithmic axis; the tuned dot is {} overall.",
+            "Two dots with 95 % intervals in each of {} rows on a logarithmic axis; the candidate is {} overall.",
             rows.len(),
             words::change(confirmation.ratio.estimate)
         ),
@@ -74,7 +74,7 @@ pub fn intervals(confirmation: &Confirmation, unit: &str, limit: Option<(String,
     };
     let chart = Chart::draw(words, &view.frames(), twin, &|canvas, frame| view.paint(canvas, frame))
         .key("diamond", "incumbent", "incumbent, 95 % interval")
-        .key("disc", "tuned", "tuned, 95 % interval");
+        .key("disc", "tuned", "candidate, 95 % interval");
     Some(if drawn { chart.key("dash", "limit", "the machine: one cache line there and back") } else { chart })
 }
 

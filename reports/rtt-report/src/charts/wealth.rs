@@ -75,7 +75,7 @@ pub fn log_ratios(confirmation: &Confirmation, unit: &str) -> Option<Chart> {
     };
     let mut twin = Table::new(
         "Pairs in order",
-        &["#Pair", "Order", "#Incumbent", "#Tuned", "#Ratio", "Regime", "#Wealth: better", "#Wealth: no better"],
+        &["#Pair", "Order", "#Incumbent", "#Candidate", "#Ratio", "Regime", "#Wealth: better", "#Wealth: no better"],
     );
     for row in pairs {
         let void = "the pair is void: one of its trials gave no result";

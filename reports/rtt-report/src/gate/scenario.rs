@@ -8,7 +8,7 @@ use crate::{
     words,
 };
 use minijinja::{Value, context};
-use rtt_measure::{GateBudget, GateScenario};
+use rtt_measure::{GateBudget, GateScenario, Interval};
 
 fn slot(chart: Option<Chart>, why: &str) -> Value {
     context! { chart => chart.map(|chart| chart.value()), absent => why }
@@ -18,27 +18,33 @@ fn slot(chart: Option<Chart>, why: &str) -> Value {
 fn standing(budget: &GateBudget) -> Cell {
     let estimate = budget.found.estimate;
     let beyond = if budget.at_least { estimate < budget.budget } else { estimate > budget.budget };
-    match (budget.broken, beyond) {
-        (true, _) => Cell::of("bad", "broken"),
-        (false, true) => Cell::text("beyond it, but its interval is not: not shown to be broken"),
-        (false, false) => Cell::of("ok", "kept"),
+    match (budget.broken, beyond, budget.decides) {
+        (true, _, true) => Cell::of("bad", "broken"),
+        (true, _, false) => {
+            Cell::text("beyond it, and decides nothing: no tuned profile ran, or the host is too noisy")
+        }
+        (false, true, true) => Cell::text("beyond it, but its interval is not: not shown to be broken"),
+        (false, true, false) => Cell::text("beyond it, but its interval is not; it would decide nothing"),
+        (false, false, true) => Cell::of("ok", "kept"),
+        (false, false, false) => Cell::of("ok", "kept; it would decide nothing"),
     }
 }
 
 fn budgets(scenario: &GateScenario) -> Table {
-    let mut table =
-        Table::new("Budgets of the candidate", &["Budget", "#Found", "#95 %", "#Allowed", "Unit", "Standing"]);
+    let mut table = Table::new(
+        "Budgets of the candidate",
+        &["Budget", "#Found", "#95 %", "#Base", "#Base, 95 %", "#Allowed", "Unit", "Standing"],
+    );
     for budget in &scenario.budgets {
         let bound = if budget.at_least { "at least" } else { "at most" };
         let figure = |value: f64| Some(words::significant(value));
+        let ends = |of: &Interval| format!("{} to {}", words::significant(of.low), words::significant(of.high));
         table.row(vec![
             Cell::text(budget.name.clone()),
             Cell::or(figure(budget.found.estimate), ""),
-            Cell::figure(format!(
-                "{} to {}",
-                words::significant(budget.found.low),
-                words::significant(budget.found.high)
-            )),
+            Cell::figure(ends(&budget.found)),
+            Cell::or(budget.base.and_then(|base| figure(base.estimate)), "the base has fewer than two runs"),
+            Cell::or(budget.base.map(|base| ends(&base)), "the base has fewer than two runs"),
             Cell::figure(format!("{bound} {}", words::significant(budget.budget))),
             Cell::text(budget.unit.clone()),
             standing(budget),

@@ -120,9 +120,11 @@ fn budgets(maker: &Maker) -> Vec<GateBudget> {
         name: maker.name(name),
         unit: maker.name(unit),
         found: interval(found, 0.07),
+        base: Some(interval(found * 0.93, 0.06)),
         budget,
         at_least,
         broken,
+        decides: true,
     };
     vec![
         budget("p99", "x the limit", 14.7, 500.0, false, false),

@@ -86,6 +86,28 @@ fn what_is_absent_is_left_out_with_its_reason() {
         &["There is no trial log", "a simulated problem has no host", "simulated problem rtt-syn-1"],
     );
     assert!(!simulated.contains("id=\"cdf-0\""));
+    for part in ["Simulated: the figures are of a made-up machine", "the problem is simulated"] {
+        assert!(simulated.contains(part), "{part}");
+    }
+}
+
+/// A simulated lab keeps a log and names a machine: the page says all the same that nothing was measured.
+#[test]
+fn a_simulated_run_with_a_log_says_so() {
+    let root = tempfile::tempdir().expect("a folder");
+    let folder = root.path().join("run-7");
+    make(&folder, BETTER);
+    let mut run = Run::read(&folder).expect("a run");
+    run.fit.as_mut().expect("a fit").options.extend(["--simulate", "rtt-syn-1", "serve"].map(String::from));
+    run.trials.iter_mut().for_each(|(_, trial)| trial.histogram = None);
+    let page = render(&run).expect("a page");
+    judge(&page);
+    let parts =
+        ["Simulated: the figures", "the problem is simulated", "a simulated problem gives figures, not histograms"];
+    for part in parts {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(!page.contains("÷ waking a sleeper") && !page.contains("or the limit was not measured"));
 }
 
 #[test]

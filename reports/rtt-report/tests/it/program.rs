@@ -33,6 +33,27 @@ fn pages_go_where_they_are_told() {
     assert!(root.path().join("deep/page.html").is_file());
 }
 
+/// Commands on a page work where they are typed: they name the root where it is another folder.
+#[test]
+fn commands_on_a_page_name_another_root() {
+    let root = tempfile::tempdir().expect("a folder");
+    let whole = root.path().canonicalize().expect("a path");
+    make(&whole.join(".rtt/runs/one"), Recipe { quick: true, log: false, ..BETTER });
+    let page = |from: &Path, words: &[&str]| {
+        let (code, page, error) = run(from, words);
+        assert_eq!(code, Some(0), "{words:?}: {error}");
+        let page = std::fs::read_to_string(from.join(page.trim_end())).expect("the page");
+        page.replace("&#x2f;", "/") // A reader sees the character, whatever it is escaped as.
+    };
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let there = page(elsewhere.path(), &["one", "--root", whole.to_str().expect("UTF-8")]);
+    let option = format!(" --root {}", whole.display());
+    for command in [format!("cargo xtask tune{option} --budget 15m"), format!("cargo xtask report one{option}<")] {
+        assert!(there.contains(&command), "{command}");
+    }
+    assert!(!page(&whole, &["one"]).contains("--root"));
+}
+
 #[test]
 fn a_gate_is_drawn_where_it_is_told() {
     let root = tempfile::tempdir().expect("a folder");
@@ -62,6 +83,13 @@ fn runs_are_listed_also_those_that_cannot_be_read() {
     std::fs::create_dir_all(runs.join("three")).expect("a folder");
     let (code, listed, _) = run(root.path(), &["list"]);
     assert_eq!(code, Some(0));
+    assert!(!listed.contains("running"), "{listed}");
+    // The writer of a log holds a lock on it while it is at work.
+    let log = std::fs::File::open(runs.join("two/trials.jsonl")).expect("a log");
+    log.try_lock().expect("nobody else has it");
+    let (_, at_work, _) = run(root.path(), &["list"]);
+    assert!(at_work.contains("trials  running") && !at_work.contains("interrupted"), "{at_work}");
+    drop(log);
     for part in ["better", "interrupted", "neither trials.jsonl nor fit.json"] {
         assert!(listed.contains(part), "{listed}");
     }

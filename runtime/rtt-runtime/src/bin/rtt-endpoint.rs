@@ -5,6 +5,7 @@ use rtt_profile::{Acceptance, Conditions, Knobs, Policy, Profile};
 use rtt_runtime::Endpoint;
 use rtt_seal::{Sealed, TrustedKeys, in_full};
 use rtt_units::Nanos;
+use std::io::{ErrorKind, Read};
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -45,6 +46,7 @@ struct Options {
 }
 
 const UNEXPECTED: u8 = 1;
+const USAGE: u8 = 2;
 const UNFIT: u8 = 13;
 const REFUSED: u8 = 16;
 
@@ -65,7 +67,12 @@ fn run(options: &Options) -> Result<(), (u8, String)> {
     let Some(path) = &options.listen else {
         return serve_parent(&endpoint);
     };
-    let listener = listen(path).map_err(|error| (UNFIT, format!("{}: {error}", path.display())))?;
+    let listener = listen(path).map_err(|error| {
+        let folder = path.parent().filter(|folder| error.kind() == ErrorKind::NotFound && !folder.is_dir());
+        let next = folder.map(|folder| format!("; make the folder first: mkdir -p {}", folder.display()));
+        (UNFIT, format!("{}: {error}{}", path.display(), next.unwrap_or_default()))
+    })?;
+    remove_when_stopped(path).map_err(|error| (UNEXPECTED, format!("waiting for signals: {error}")))?;
     for client in listener.incoming() {
         let served = client
             .map_err(|error| error.to_string())
@@ -100,9 +107,30 @@ fn listen(path: &Path) -> std::io::Result<UnixListener> {
     listener
 }
 
+/// Takes the socket away when SIGINT or SIGTERM ends this process, by which it ends all the same. Its thread sleeps until
+/// then.
+fn remove_when_stopped(path: &Path) -> std::io::Result<()> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    for signal in [SIGINT, SIGTERM] {
+        let (mut raised, handler) = UnixStream::pair()?;
+        signal_hook::low_level::pipe::register(signal, handler)?;
+        let path = path.to_owned();
+        std::thread::Builder::new().name("stop".into()).spawn(move || {
+            if raised.read_exact(&mut [0]).is_ok() {
+                let _ = std::fs::remove_file(&path); // What is left is replaced by the next endpoint.
+                let _ = signal_hook::low_level::emulate_default_handler(signal); // Does not return.
+            }
+        })?;
+    }
+    Ok(())
+}
+
 /// The knobs of a profile that is signed by a trusted key, for this machine, and in force.
 fn load(file: &Path, options: &Options) -> Result<Knobs, (u8, String)> {
     let refused = |reason: String| (REFUSED, format!("profile {}: {reason}", file.display()));
+    if !file.exists() {
+        return Err((USAGE, format!("profile {}: there is no such file", file.display())));
+    }
     let keys = TrustedKeys::load_dir(&options.keys).map_err(|error| refused(in_full(&error)))?;
     let sealed = Sealed::<Profile>::load(file).map_err(|error| refused(in_full(&error)))?;
     let profile = sealed.verify(&keys).map_err(|error| refused(in_full(&error)))?;

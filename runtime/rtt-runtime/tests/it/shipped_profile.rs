@@ -152,6 +152,21 @@ fn a_policy_makes_a_stale_profile_a_refused_one() {
     assert_eq!(host.connect().configure(&configure(None)).expect("ready").knobs.batch, 7, "stale, and served");
 }
 
+#[test]
+fn a_stopped_endpoint_takes_its_socket_with_it_and_ends_by_the_signal() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let host = Host::new();
+    let profile = host.seal(|_| {});
+    for (signal, number) in [(Signal::TERM, 15), (Signal::INT, 2)] {
+        let mut endpoint = host.start(&profile);
+        host.connect().hello().expect("it serves, so it waits for signals");
+        let pid = Pid::from_raw(endpoint.pid() as i32).expect("a process");
+        kill_process(pid, signal).expect("ours");
+        assert_eq!(endpoint.wait(None).expect("it ends"), Ended::Signal(number));
+        assert!(!host.path("endpoint.sock").exists(), "signal {number}");
+    }
+}
+
 /// A client that goes away and keeps its ring leaves no loop behind: nobody would ever end it.
 #[test]
 fn a_client_that_left_leaves_no_loop() {

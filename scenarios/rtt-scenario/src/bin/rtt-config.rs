@@ -47,6 +47,8 @@ enum Command {
         cue: Option<PathBuf>,
         #[command(flatten)]
         place: Place,
+        #[command(flatten)]
+        form: Form,
     },
     /// Check documents that you wrote as JSON
     Validate {
@@ -56,6 +58,8 @@ enum Command {
         /// The files
         #[arg(required = true)]
         files: Vec<PathBuf>,
+        #[command(flatten)]
+        form: Form,
     },
     /// Print SLO.md, as made from ci/slo.lock.json
     Slo {
@@ -69,6 +73,13 @@ struct Place {
     /// Root of the repository; default: the nearest folder above that holds spec/schema
     #[arg(long)]
     root: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+struct Form {
+    /// One JSON object on stdout instead of lines: {version, ok, refused, skipped}, each a list of sentences
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -93,8 +104,10 @@ impl Place {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Build { cue, place } => place.root().and_then(|root| build(&root, cue)),
-        Command::Check { cue, place } => place.root().and_then(|root| check(&root, cue.map(|cue| Cue::at(&cue)))),
-        Command::Validate { kind, files } => validate(kind, &files),
+        Command::Check { cue, place, form } => {
+            place.root().and_then(|root| check(&root, cue.map(|cue| Cue::at(&cue)), Findings::new(&form)))
+        }
+        Command::Validate { kind, files, form } => validate(kind, &files, Findings::new(&form)),
         Command::Slo { place } => place.root().and_then(|root| print_slo(&root)),
     };
     match result {
@@ -141,11 +154,10 @@ fn build(root: &Path, cue: Option<PathBuf>) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn validate(kind: Kind, files: &[PathBuf]) -> Result<(), Box<dyn Error>> {
+fn validate(kind: Kind, files: &[PathBuf], mut findings: Findings) -> Result<(), Box<dyn Error>> {
     fn one<T: ConfigDocument>(file: &Path, findings: &mut Findings) {
         findings.note(&format!("{}: a good {}", file.display(), T::KIND), read_json::<T>(file));
     }
-    let mut findings = Findings::default();
     for file in files {
         match kind {
             Kind::Scenario => one::<Scenario>(file, &mut findings),
@@ -163,17 +175,23 @@ fn print_slo(root: &Path) -> Result<(), Box<dyn Error>> {
 }
 
 /// What `check` and `validate` found: everything is looked at, then judged.
-#[derive(Default)]
 struct Findings {
-    refused: usize,
+    json: bool,
+    ok: Vec<String>,
+    refused: Vec<String>,
+    skipped: Vec<String>,
 }
 
 impl Findings {
-    /// Prints `good`, or why not.
+    fn new(form: &Form) -> Findings {
+        Findings { json: form.json, ok: Vec::new(), refused: Vec::new(), skipped: Vec::new() }
+    }
+
+    /// Notes `good`, or why not.
     fn note<T, E: Error>(&mut self, good: &str, result: Result<T, E>) -> Option<T> {
         match result {
             Ok(value) => {
-                say(&format!("ok: {good}"));
+                self.good(good);
                 Some(value)
             }
             Err(error) => {
@@ -183,27 +201,46 @@ impl Findings {
         }
     }
 
+    fn good(&mut self, what: &str) {
+        if !self.json {
+            say(&format!("ok: {what}"));
+        }
+        self.ok.push(what.into());
+    }
+
+    fn skip(&mut self, what: &str) {
+        if !self.json {
+            say(&format!("skipped: {what}"));
+        }
+        self.skipped.push(what.into());
+    }
+
     fn refuse(&mut self, why: &str) {
         complain(&format!("refused: {why}"));
-        self.refused += 1;
+        self.refused.push(why.into());
     }
 
     fn finish(self) -> Result<(), Box<dyn Error>> {
-        match self.refused {
+        if self.json {
+            let found = serde_json::json!({
+                "version": 1, "ok": self.ok, "refused": self.refused, "skipped": self.skipped,
+            });
+            say(&found.to_string());
+        }
+        match self.refused.len() {
             0 => Ok(()),
             refused => Err(format!("{refused} refused; nothing was run").into()),
         }
     }
 }
 
-fn check(root: &Path, cue: Option<Cue>) -> Result<(), Box<dyn Error>> {
-    let mut findings = Findings::default();
+fn check(root: &Path, cue: Option<Cue>, mut findings: Findings) -> Result<(), Box<dyn Error>> {
     let scenarios = check_lock::<Scenario>(PACK_LOCK, root, cue.as_ref(), &mut findings);
     check_lock::<FaultPlan>(CHAOS_LOCK, root, cue.as_ref(), &mut findings);
     if let Some(lock) = check_lock::<Slo>(SLO_LOCK, root, cue.as_ref(), &mut findings) {
         let slo = only_slo(&lock, Path::new(SLO_LOCK.lock))?;
         if std::fs::read(root.join(SLO_PAGE)).is_ok_and(|page| page == slo_page(slo).as_bytes()) {
-            say(&format!("ok: {SLO_PAGE} is the page of {}", SLO_LOCK.lock));
+            findings.good(&format!("{SLO_PAGE} is the page of {}", SLO_LOCK.lock));
         } else {
             findings.refuse(&format!("{SLO_PAGE}: not the page of {}: run `cargo xtask config build`", SLO_LOCK.lock));
         }
@@ -213,9 +250,11 @@ fn check(root: &Path, cue: Option<Cue>) -> Result<(), Box<dyn Error>> {
     }
     check_corpus(root, cue.as_ref(), &mut findings)?;
     match cue {
-        Some(cue) => say(&format!("ok: compared with {}", cue.version()?)),
-        None => say("skipped: no `cue` given, so neither exports nor CUE's verdicts on the corpus were compared; \
-             `cargo xtask config check` builds it where Go 1.24 or later is installed"),
+        Some(cue) => findings.good(&format!("compared with {}", cue.version()?)),
+        None => findings.skip(
+            "no `cue` given, so neither exports nor CUE's verdicts on the corpus were compared; `cargo xtask config check` \
+             builds it where Go 1.24 or later is installed",
+        ),
     }
     findings.finish()
 }
@@ -248,7 +287,7 @@ fn check_objectives(
     scenarios: &[Scenario],
     findings: &mut Findings,
 ) -> Result<(), SloError> {
-    let before = findings.refused;
+    let before = findings.refused.len();
     let slo = only_slo(lock, Path::new(SLO_LOCK.lock))?;
     for scenario in scenarios.iter().filter(|scenario| slo.objective(&scenario.name).is_none()) {
         findings.refuse(&format!("ci/slo.cue: scenario `{}` has no objective, expected one for each", scenario.name));
@@ -260,8 +299,8 @@ fn check_objectives(
         }
         Err(error) => return Err(error),
     }
-    if findings.refused == before {
-        say("ok: each scenario has its objective");
+    if findings.refused.len() == before {
+        findings.good("each scenario has its objective");
     }
     Ok(())
 }
@@ -269,7 +308,7 @@ fn check_objectives(
 /// SCEN-6: the folder of a document is its verdict, for the reader and for CUE.
 fn check_corpus(root: &Path, cue: Option<&Cue>, findings: &mut Findings) -> Result<(), Box<dyn Error>> {
     let rows = corpus(root)?;
-    let before = findings.refused;
+    let before = findings.refused.len();
     for row in &rows {
         let word = |accepted| if accepted { "accepted" } else { "refused" };
         let mut judge = |who: &str, accepted: bool| {
@@ -282,9 +321,9 @@ fn check_corpus(root: &Path, cue: Option<&Cue>, findings: &mut Findings) -> Resu
             judge("cue vet", cue_verdict(row, root, cue)?.accepted());
         }
     }
-    if findings.refused == before {
+    if findings.refused.len() == before {
         let readers = if cue.is_some() { "the Rust reader and cue vet" } else { "the Rust reader" };
-        say(&format!("ok: {} documents of the corpus have the same verdict from {readers}", rows.len()));
+        findings.good(&format!("{} documents of the corpus have the same verdict from {readers}", rows.len()));
     }
     Ok(())
 }

@@ -86,6 +86,9 @@ fn tuner_12_a_profile_is_signed_and_is_the_next_incumbent() {
 
     let (_, object, err) = run(root.path(), &[&lab[..], &["--seed", "8"]].concat());
     let second = fit_of(&object);
+    let replaces =
+        |what: &str| err.lines().any(|line| line.starts_with("  replaces    profile ") && line.contains(what));
+    assert!(replaces(" (objective geometric mean of p99 over steady, calm") && replaces(", signed 20"), "{err}");
     assert_eq!(second.incumbent, tuned, "{err}");
     assert!(second.incumbent_origin.starts_with("profile "), "{}", second.incumbent_origin);
     let starts = second.points.iter().filter(|p| format!("{:?}", p.origin).contains("Start")).count();
@@ -154,6 +157,8 @@ fn tuner_9_a_resumed_run_ends_like_one_that_was_not_killed() {
         fs::write(run_folder.join("trials.jsonl"), &image[..cut]).expect("written");
         let (_, object, err) = run(root.path(), &["--lab", surface(), "--endpoint", "x", "--resume"]);
         assert_eq!(comparable(fit_of(&object)), expected, "cut {index}: {err}");
+        let torn = image[cut - 1] != b'\n';
+        assert_eq!(err.contains("a record that was not finished"), torn, "LOG-2: cut {index}: {err}");
         let (ours, theirs) = (read_log(&run_folder.join("trials.jsonl")), read_log(&folder.join("trials.jsonl")));
         let ids = |records: Vec<(_, Record)>| -> Vec<String> {
             let id = |record| match record {
@@ -182,8 +187,8 @@ fn a_killed_run_is_resumed_by_name_and_a_finished_one_is_not() {
     let folder = root.path().to_str().expect("UTF-8");
     let words = ["tune", "--quick", "--seed", "4", "--root", folder, "--endpoint", "x", "--lab", dying];
     let (code, _, err) = said(tuner(&words).output().expect("it runs"));
-    assert!(code == 1 && err.contains("go on with `tune --resume "), "{code}: {err}");
-    let name = err.split("tune --resume ").nth(1).expect("a hint").split('`').next().expect("a name").to_owned();
+    assert!(code == 1 && err.contains("go on with `cargo xtask tune --resume "), "{code}: {err}");
+    let name = err.split("tune --resume ").nth(1).expect("a hint").split(['`', ' ']).next().expect("a name").to_owned();
     let lab = ["--lab", surface(), "--endpoint", "x"];
     let conflict = [&["tune", "--root", folder, "--resume", &name, "--seed", "5"], &lab[..]].concat();
     let (code, _, err) = said(tuner(&conflict).output().expect("it runs"));
@@ -206,7 +211,7 @@ fn an_interrupted_run_says_how_to_go_on_and_goes_on() {
     let words = ["tune", "--quick", "--seed", "4", "--root", folder, "--endpoint", "x", "--lab", lab];
     let (code, out, err) = said(tuner(&words).output().expect("it runs"));
     assert!(
-        code == 130 && err.contains("interrupted\nthe log is kept; go on with `tune --resume "),
+        code == 130 && err.contains("interrupted\nthe log is kept; go on with `cargo xtask tune --resume "),
         "{code}: {out}{err}"
     );
     let (code, object, err) = run(root.path(), &["--resume", "--lab", surface(), "--endpoint", "x"]);
@@ -305,6 +310,26 @@ fn pairs_without_a_result_are_told_as_what_they_are() {
     assert_eq!(profile(root.path(), &object).pairs, 0);
 }
 
+/// Who lost pairs to faults that struck too late is told so, with counts that sum up, and what to do about it.
+#[test]
+fn what_voided_the_pairs_is_told_with_its_remedy() {
+    let root = tempfile::tempdir().expect("a folder");
+    let late = "\"void\",\"reason\":\"fault cpu_hog did not strike: late\"";
+    let lag = "\"void\",\"reason\":\"the generator fell behind: 5us\"";
+    let lose = format!(
+        "sed -u -e '/\"id\":\"c00[0-9]-[/a-z]*faulted/s/\"settled\"/{late}/' -e '/\"id\":\"c01[0-6]-[/a-z]*calm/s/\"settled\"/{lag}/'"
+    );
+    let lab = script(root.path(), "late.sh", &format!("{} \"$@\" | {lose}", surface()));
+    let lab = lab.to_str().expect("UTF-8");
+    let folder = root.path().to_str().expect("UTF-8");
+    let words = ["tune", "--root", folder, "--quick", "--seed", "7", "--endpoint", "x", "--lab", lab];
+    let (code, out, err) = said(tuner(&words).output().expect("it runs"));
+    assert_eq!(code, 12, "{out}{err}");
+    let cause = "10 void (fault cpu_hog struck too late or not at all); 7 void (the generator fell behind)";
+    assert!(out.contains(&format!("17 of 20 pairs are void: {cause}")), "{out}");
+    assert!(out.lines().any(|line| line.starts_with("next: ") && line.contains("--no-faults")), "{out}");
+}
+
 #[test]
 fn a_program_without_a_log_is_not_said_to_be_resumable() {
     let root = tempfile::tempdir().expect("a folder");
@@ -315,7 +340,10 @@ fn a_program_without_a_log_is_not_said_to_be_resumable() {
     let (program, folder) = (program.to_str().expect("UTF-8"), root.path().to_str().expect("UTF-8"));
     let words = ["tune", "--quick", "--seed", "5", "--root", folder, "--simulate", program];
     let (code, out, err) = said(tuner(&words).output().expect("it runs"));
-    assert!(code == 130 && err.contains("keeps no log; begin again with `tune --seed 5`"), "{code}: {out}{err}");
+    assert!(
+        code == 130 && err.contains("keeps no log; begin again with `cargo xtask tune --seed 5`"),
+        "{code}: {out}{err}"
+    );
     let runs = fs::read_dir(root.path().join(".rtt/runs")).expect("runs").map(|run| run.expect("a run").path());
     let left = runs.filter(|run| !run.join("fit.json").exists()).collect::<Vec<_>>();
     let name = left[0].file_name().and_then(|name| name.to_str()).expect("UTF-8");

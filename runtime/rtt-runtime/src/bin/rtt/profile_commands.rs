@@ -162,9 +162,15 @@ impl Desk<'_> {
 /// Does what `action` says.
 pub(crate) fn run(action: &ProfileAction, desk: &mut Desk<'_>) -> Result<(), Failure> {
     match action {
-        ProfileAction::Keygen { key, public, protect } => keygen(key, public, protect, desk),
+ProfileAction::Keygen { key, public, protect } => keygen(key, public, protect, desk),
         ProfileAction::Sign { file, key, out, unlock } => sign(file, key, out.as_deref(), unlock, desk),
-        ProfileAction::Verify { signed, host, json } => verify(signed, host, *json, desk),
+        ProfileAction::Verify { signed, host, json } => {
+            let verified = verify(signed, host, *json, desk);
+            if let (true, Err(Failure { code: REFUSED, message, .. })) = (*json, &verified) {
+                writeln!(desk.out, "{}", json!({ "version": 1, "status": "refused", "reason": message }))?;
+            }
+            verified
+        }
         ProfileAction::Show { signed, json } => show(signed, *json, desk),
         ProfileAction::Diff { left, right, keys, json } => compare(left, right, keys, *json, desk),
         ProfileAction::Export { signed, host, format, json } => {

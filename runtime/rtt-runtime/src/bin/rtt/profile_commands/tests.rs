@@ -90,10 +90,14 @@ impl Place {
     }
 
     /// Runs `line`, in which `@` is the directory: what it printed and warned, or its exit code and message.
-    fn run(&self, line: &str) -> Result<(String, String), (u8, String)> {
+    /// What it came to, and what was printed.
+    fn attempt(&self, line: &str) -> (Result<(), (u8, String)>, [String; 2]) {
         let here = self.directory.path().to_str().expect("text");
         let words = ["rtt profile".to_owned()].into_iter().chain(line.split(' ').map(|word| word.replace('@', here)));
-        let action = Line::try_parse_from(words).map_err(|error| (USAGE, error.to_string()))?.action;
+        let action = match Line::try_parse_from(words) {
+            Ok(line) => line.action,
+            Err(error) => return (Err((USAGE, error.to_string())), Default::default()),
+        };
         let (mut out, mut warnings) = (Vec::new(), Vec::new());
         let fingerprint = || Ok(self.here.clone());
         let mut desk = Desk {
@@ -104,9 +108,13 @@ impl Place {
             fingerprint: &fingerprint,
             ask: &|_| Err("there is no terminal in a test".into()),
         };
-        run(&action, &mut desk).map_err(|failure| (failure.code, failure.message))?;
-        let text = |bytes| String::from_utf8(bytes).expect("text");
-        Ok((text(out), text(warnings)))
+        let ended = run(&action, &mut desk).map_err(|failure| (failure.code, failure.message));
+        (ended, [out, warnings].map(|bytes| String::from_utf8(bytes).expect("text")))
+    }
+
+    fn run(&self, line: &str) -> Result<(String, String), (u8, String)> {
+        let (ended, [out, warnings]) = self.attempt(line);
+        ended.map(|()| (out, warnings))
     }
 
     fn ok(&self, line: &str) -> String {
@@ -174,6 +182,10 @@ fn json_output_carries_its_version_and_the_status() {
     assert_eq!((status(&place, verify), status(&place, show)), ("stale".into(), "stale".into()));
     place.now = u64::MAX;
     assert_eq!(status(&place, show), "expired");
+    let (ended, [out, _]) = place.attempt(verify);
+    let refused: serde_json::Value = serde_json::from_str(&out).expect("json");
+    assert_eq!((ended.expect_err("expired").0, refused["status"].as_str()), (REFUSED, Some("refused")));
+    assert!(refused["reason"].as_str().is_some_and(|reason| reason.contains("expired")), "{refused}");
     place.here.machine.cores = 4;
     assert_eq!(status(&place, show), "other_machine");
 }
