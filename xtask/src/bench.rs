@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: the tuner against a known surface, the gate against known nights, or the ring's own benches.
+//! `cargo xtask bench`: the tuner against a known surface, the gate against known nights, the store against its disk, or
+//! the ring's own benches.
 
 use crate::arguments::{Arguments, unknown};
 use crate::build;
@@ -13,6 +14,7 @@ Measures RTT's own parts.
 
 Usage: cargo xtask bench tuner [OPTIONS]
        cargo xtask bench gate [OPTIONS]
+       cargo xtask bench store [OPTIONS]
        cargo xtask bench ring [ARGUMENTS OF criterion]
 
 tuner: true regret of each solver in per cent, on a surface whose best point is known
@@ -26,6 +28,11 @@ gate: how often the gate and three and more rival rules fail and pass nights who
   --deltas LIST            how much slower the candidate is, as ratios; default 0,0.03,0.05,0.10,0.20
   --json                   {version, model, seed, rows: [{gate, delta, nights, fail, pass, undecided, pairs_mean}]}
   --nights PROGRAM ARG..   the nights of a program, by the protocol of RTT-GATE-1; stands last, the rest is the program's
+store: objects and log as ratios to what this disk can do, each the median of interleaved rounds in one run
+  --only cas|wal           one part
+  --root FOLDER            on this folder's disk (default: that for temporary files)
+  --rounds N               rounds, at least 7; default 9
+  --json                   {version, rows: [{case, ratio, low, high, bar}]}: ratio against the limit, low and high its interval
 ring: criterion's benches of rtt-ring; the samples are judged by a report, never by the bench
 
 Examples:
@@ -33,11 +40,12 @@ Examples:
   cargo xtask bench tuner --json
   cargo xtask bench gate
   cargo xtask bench gate --json --nights ./my_nights --quiet
+  cargo xtask bench store --root /var/lib --json
   cargo xtask bench ring
   cargo xtask bench ring push_pop
 ";
 
-const SUBJECTS: [&str; 3] = ["tuner", "gate", "ring"];
+const SUBJECTS: [&str; 4] = ["tuner", "gate", "store", "ring"];
 
 /// Builds, then becomes the bench.
 ///
@@ -51,6 +59,12 @@ pub fn bench(workspace: &Workspace, mut arguments: Arguments) -> Result<u8, Stop
             let programs = build::stages(workspace, packages::announced())?;
             let words = [&["bench".to_owned()], arguments.words()].concat();
             workspace.program(&programs.path(&format!("rtt-{subject}")), &words)
+        }
+        "store" => {
+            refuse_while_held("bench store")?;
+            let mut command = workspace.cargo(["bench", "--quiet", "--locked", "-p", "rtt-store", "--bench", "store", "--"]);
+            command.args(arguments.words());
+            command
         }
         "ring" => {
             refuse_while_held("bench ring")?;
@@ -74,7 +88,7 @@ mod tests {
         for (words, expected) in [
             (&["rng"][..], "bench: unknown subject `rng`; did you mean `ring`?"),
             (&["gates", "--json"], "bench: unknown subject `gates`; did you mean `gate`?"),
-            (&[][..], "bench: name what to measure: tuner, gate, ring"),
+            (&[][..], "bench: name what to measure: tuner, gate, store, ring"),
         ] {
             let stop = bench(&Workspace::find(), Arguments::new(words.iter().copied())).unwrap_err();
             assert_eq!((stop.exit.code(), stop.message.as_str()), (2, expected));
