@@ -6,6 +6,7 @@
 //!
 //! Peers that are libraries (SQLite, raft-engine) are dev-dependencies and implement `wal::Peer`.
 
+mod cas;
 mod ratio;
 mod tasks;
 mod wal;
@@ -31,7 +32,8 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let rows = wal::measure(&arguments.root, arguments.rounds);
+    let mut rows = cas::measure(&arguments.root, arguments.rounds);
+    rows.extend(wal::measure(&arguments.root, arguments.rounds));
     if arguments.json {
         let rows: Vec<_> = rows.iter().map(Row::json).collect();
         println!("{}", serde_json::json!({ "version": 1, "rows": rows }));
