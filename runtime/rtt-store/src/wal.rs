@@ -257,6 +257,11 @@ impl<D: Disk> Wal<D> {
         for (segment, range) in &scanned.clear {
             files.clear(*segment, range.start, range.end)?; // WAL-3
         }
+        if let Some((segment, range)) = scanned.last_group.clone() {
+            // WAL-2: a writer that was killed, or whose sync failed, may have left its last group with the kernel alone, in
+            // pages that count as clean. Written once more it is on the disk before anybody counts on it.
+            files.rewrite(segment, range.start, range.end)?;
+        }
         // Names may be known to the kernel alone, when the writer before us stopped in between.
         files.disk.run(Request::SyncDirectory { path: options.folder.clone() })?;
         files.disk.run(Request::SyncDirectory { path: String::new() })?;

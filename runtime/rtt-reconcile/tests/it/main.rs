@@ -5,4 +5,6 @@ mod determinism;
 mod ends;
 mod entries;
 mod host;
+mod killed;
+mod struck;
 mod tree;

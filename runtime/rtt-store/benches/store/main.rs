@@ -1,11 +1,12 @@
 //! The store against what its disk can do: ratios of one run, each the median of interleaved rounds.
 //!
-//! `cargo bench -p rtt-store --bench store -- [--json] [--root FOLDER] [--rounds N]`. A ratio is the limit's time over
+//! `cargo bench -p rtt-store --bench store -- [--json] [--only cas|wal] [--root FOLDER] [--rounds N]`. A ratio is the limit's time over
 //! ours, so that 1 is the limit and more is better; `low` and `high` bound its median with 95 % confidence; `bar` is what
 //! it must reach, where something is promised. The folder's disk is what is measured.
 //!
 //! Peers that are libraries (SQLite, raft-engine) are dev-dependencies and implement `wal::Peer`.
 
+mod cas;
 mod ratio;
 mod tasks;
 mod wal;
@@ -17,8 +18,16 @@ use std::process::ExitCode;
 /// Fewest rounds whose median has an interval worth its name.
 const LEAST_ROUNDS: usize = 7;
 
+/// A part of the store.
+#[derive(Clone, Copy, PartialEq)]
+enum Part {
+    Cas,
+    Wal,
+}
+
 struct Arguments {
     json: bool,
+    only: Option<Part>,
     root: PathBuf,
     rounds: usize,
 }
@@ -27,11 +36,17 @@ fn main() -> ExitCode {
     let arguments = match arguments() {
         Ok(arguments) => arguments,
         Err(reason) => {
-            eprintln!("{reason}; usage: [--json] [--root FOLDER] [--rounds N]");
+            eprintln!("{reason}; usage: [--json] [--only cas|wal] [--root FOLDER] [--rounds N]");
             return ExitCode::from(2);
         }
     };
-    let rows = wal::measure(&arguments.root, arguments.rounds);
+    let mut rows = Vec::new();
+    if arguments.only != Some(Part::Wal) {
+        rows.extend(cas::measure(&arguments.root, arguments.rounds));
+    }
+    if arguments.only != Some(Part::Cas) {
+        rows.extend(wal::measure(&arguments.root, arguments.rounds));
+    }
     if arguments.json {
         let rows: Vec<_> = rows.iter().map(Row::json).collect();
         println!("{}", serde_json::json!({ "version": 1, "rows": rows }));
@@ -43,12 +58,19 @@ fn main() -> ExitCode {
 }
 
 fn arguments() -> Result<Arguments, String> {
-    let mut arguments = Arguments { json: false, root: std::env::temp_dir(), rounds: 9 };
+    let mut arguments = Arguments { json: false, only: None, root: std::env::temp_dir(), rounds: 9 };
     let mut given = std::env::args().skip(1);
     while let Some(argument) = given.next() {
         let mut value = || given.next().ok_or(format!("{argument} needs a value"));
         match argument.as_str() {
             "--json" => arguments.json = true,
+            "--only" => {
+                arguments.only = Some(match value()?.as_str() {
+                    "cas" => Part::Cas,
+                    "wal" => Part::Wal,
+                    other => return Err(format!("--only {other}: expected `cas` or `wal`")),
+                });
+            }
             "--root" => arguments.root = value()?.into(),
             "--rounds" => arguments.rounds = value()?.parse().map_err(|_| "--rounds: expected a number".to_owned())?,
             "--bench" => {} // cargo says so.

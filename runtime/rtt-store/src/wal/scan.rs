@@ -20,6 +20,8 @@ pub(crate) struct Scanned {
     pub records: Vec<Record>,
     pub end: End,
     pub torn: Option<Torn>,
+    /// The last group: from its first block to the log's end. The kernel may have it and the disk not.
+    pub last_group: Option<(u32, Range<usize>)>,
     /// What must be zero before the log goes on: the torn tail, and what a segment lacks of its length.
     pub clear: Vec<(u32, Range<usize>)>,
 }
@@ -30,6 +32,8 @@ struct Scan<'a> {
     end: End,
     /// First record of the group that the last whole record is of.
     group_first: u64,
+    /// Where that group begins, the segment's header before it included.
+    group_place: Option<Place>,
     /// Where the first byte stands that is not told by a whole record.
     behind: Place,
     /// No more records are expected; what is not zero from here on remains of something.
@@ -51,7 +55,8 @@ pub(crate) fn scan<D: Disk>(files: &mut SegmentFiles<D>, options: &Options) -> R
     };
     let behind = Place { segment: 0, offset: 0 };
     let (records, remains, clear) = (Vec::new(), Vec::new(), Vec::new());
-    let mut scan = Scan { options, records, end, group_first: 0, behind, ended: false, remains, clear };
+    let (group_first, group_place) = (0, None);
+    let mut scan = Scan { options, records, end, group_first, group_place, behind, ended: false, remains, clear };
     let mut image = Vec::new();
     for (index, segment) in files.list()?.into_iter().enumerate() {
         if segment as usize != index {
@@ -152,6 +157,10 @@ impl Scan<'_> {
         } else if !new_group && (between || head.group_first != self.group_first) {
             "a record of another group"
         } else {
+            if new_group {
+                let offset = if place.offset as usize == BLOCK { 0 } else { place.offset };
+                self.group_place = Some(Place { offset, ..place });
+            }
             self.group_first = head.group_first;
             (self.end.size, self.end.tip) = (head.sequence + 1, whole.digest);
             self.end.frontier.push(&whole.digest);
@@ -185,10 +194,12 @@ impl Scan<'_> {
             };
             let head = &whole.head;
             if head.place != (Place { segment, offset: at as u32 }) {
-                return Err(damage(at, &format!("record {} stands out of its place", head.sequence)));
+                return Err(damage(at, &format!("record {}, which belongs elsewhere, stands", head.sequence)));
             }
-            if head.sequence < self.end.size || ![self.end.size, self.group_first].contains(&head.group_first) {
-                return Err(damage(at, &format!("record {} of another group stands", head.sequence)));
+            // The next record itself can be whole only behind a header that was lost: else it would have been read.
+            let told = head.sequence < self.end.size || (head.sequence == self.end.size && from > 0);
+            if told || ![self.end.size, self.group_first].contains(&head.group_first) {
+                return Err(damage(at, &format!("record {} stands", head.sequence)));
             }
             at += whole.bytes;
         }
@@ -211,7 +222,15 @@ impl Scan<'_> {
             let path = super::segment_files::path(&self.options.folder, segment);
             Torn { path, offset: range.start as u64, bytes: range.len() as u64, record: self.end.size }
         });
-        Ok(Scanned { records: self.records, end: self.end, torn, clear: self.clear })
+        let last_group = match self.group_place {
+            Some(place) if place.segment == self.end.segment => {
+                Some((place.segment, place.offset as usize..self.end.offset))
+            }
+            // Of the last group, all but its segment's header was torn off; those before it were synced before it began.
+            _ if self.end.offset == BLOCK => Some((self.end.segment, 0..BLOCK)),
+            _ => None,
+        };
+        Ok(Scanned { records: self.records, end: self.end, torn, last_group, clear: self.clear })
     }
 
     fn damage(&self, place: Place, reason: &str) -> OpenError {
@@ -221,5 +240,50 @@ impl Scan<'_> {
             record: self.end.size,
             reason: reason.to_owned(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::FileDisk;
+    use format::{Head, SegmentHeader};
+    use rtt_seal::{Digest, HostId};
+
+    /// Whole records that cannot be right where they stand: each check alone refuses its own.
+    #[test]
+    fn a_forged_record_is_refused_by_the_check_that_it_fails() {
+        let options = Options { segment_bytes: 8 * BLOCK as u32, ..Options::new(HostId(Digest::of(b"host"))) };
+        let parent = format::genesis(&options.origin);
+        let place = Place { segment: 0, offset: BLOCK as u32 };
+        let good = Head { kind: 1, len: 2, sequence: 0, group_first: 0, place, parent };
+        for (head, reason) in [
+            (good, None),
+            (Head { place: Place { segment: 1, ..place }, ..good }, Some("a record that belongs elsewhere")),
+            (Head { place: Place { offset: 8, ..place }, ..good }, Some("a record that belongs elsewhere")),
+            (Head { sequence: 1, group_first: 1, ..good }, Some("a record with another number")),
+            (Head { parent: Digest::of(b"other"), ..good }, Some("a record that does not follow the one before it")),
+            (Head { group_first: 7, ..good }, Some("a record of another group")),
+        ] {
+            let header = SegmentHeader {
+                segment: 0,
+                segment_bytes: u64::from(options.segment_bytes),
+                origin: options.origin,
+                first_sequence: 0,
+                parent,
+            };
+            let mut image = format::encode_header(&header).to_vec();
+            format::encode_record(&mut image, &head, b"ab");
+            image.resize(options.segment_bytes as usize, 0);
+            let folder = tempfile::tempdir().expect("a folder");
+            std::fs::create_dir(folder.path().join("wal")).expect("a folder");
+            std::fs::write(folder.path().join("wal/00000000.seg"), image).expect("a segment");
+            let mut files = SegmentFiles::new(FileDisk::open(folder.path()).expect("a disk"), "wal");
+            match (scan(&mut files, &options), reason) {
+                (Ok(found), None) => assert_eq!(found.records.len(), 1),
+                (Err(OpenError::Damaged(damage)), Some(reason)) => assert_eq!(damage.reason, reason),
+                (other, _) => panic!("{head:?}: {other:?}"),
+            }
+        }
     }
 }

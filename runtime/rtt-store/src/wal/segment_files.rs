@@ -89,6 +89,15 @@ impl<D: Disk> SegmentFiles<D> {
         Ok(())
     }
 
+    /// Writes a range of a segment once more as it is read, durable when this returns.
+    pub fn rewrite(&mut self, segment: u32, from: usize, to: usize) -> Result<(), DiskError> {
+        let file = self.file(segment)?;
+        let read = Request::Read { file, offset: from as u64, len: to - from, buffer: Vec::new() };
+        let bytes = self.disk.run(read)?.bytes();
+        self.disk.run(Request::WriteSync { file, offset: from as u64, bytes })?;
+        Ok(())
+    }
+
     /// The one write and one sync that make a group durable.
     pub fn request(&mut self, group: Group) -> Result<Request, DiskError> {
         let file = self.file(group.segment)?;

@@ -34,16 +34,24 @@ struct Written {
     records: Vec<(usize, usize)>,
 }
 
+fn path_of(segment: u32) -> String {
+    format!("wal/{segment:08}.seg")
+}
+
 fn bytes_of(sequence: u64) -> usize {
     96 + payload(sequence).len().next_multiple_of(8)
 }
 
 fn sample() -> Sample {
+    sample_of(payload)
+}
+
+fn sample_of(payload: impl Fn(u64) -> Vec<u8>) -> Sample {
     let disk = LogDisk::default();
     let (mut wal, opened) = Wal::open(disk.clone(), &options(), None).expect("a new log");
     assert!(opened.records.is_empty() && opened.torn.is_none());
     let (mut groups, mut sequence, mut segment, mut at) = (Vec::new(), 0, 0, 0);
-    for records in [1, 3, 2, 5, 1, 4, 2, 3] {
+    for records in [1, 3, 2, 5, 1, 4, 2, 3, 1, 2, 3] {
         let mut ends = Vec::new();
         let before = disk.log().len();
         for _ in 0..records {
@@ -63,6 +71,10 @@ fn sample() -> Sample {
         groups.push(Written { path: path.to_owned(), start, end: at.next_multiple_of(BLOCK), records: ends });
     }
     assert_eq!(segment, 1, "two segments");
+    assert!(
+        groups.iter().filter(|group: &&Written| group.path == path_of(1)).count() >= 3,
+        "the second with three groups"
+    );
     assert!(at < 8 * BLOCK, "and room in the second");
     Sample { image: disk.image(), groups, state: wal.state() }
 }
@@ -70,6 +82,12 @@ fn sample() -> Sample {
 impl Sample {
     fn records_before(&self, group: usize) -> usize {
         self.groups[..group].iter().map(|group| group.records.len()).sum()
+    }
+
+    /// Whether a byte is part of a segment's header or of a record, and not of the zeros between them.
+    fn is_told(&self, path: &str, at: usize) -> bool {
+        let mut records = self.groups.iter().filter(|group| group.path == path).flat_map(|group| &group.records);
+        at < 136 || records.any(|(start, end)| (*start..*end).contains(&at))
     }
 
     fn last(&self) -> &Written {
@@ -116,7 +134,7 @@ fn wal_3_a_cut_at_any_byte_keeps_the_whole_records_before_it() {
         let ends: Vec<usize> = ends.map(|(_, end)| *end).collect();
         let before =
             sample.groups.iter().filter(|group| group.path < *name).map(|group| group.records.len()).sum::<usize>();
-        for at in (0..=bytes.len()).filter(|at| at % 8 == 0 || at % SECTOR < 16 || at % 97 == 0) {
+        for at in (0..=bytes.len()).filter(|at| sample.is_told(name, *at) || at % 29 == 0) {
             let mut image = sample.image.clone();
             image.insert(name.clone(), bytes[..at].to_vec());
             let whole = ends.iter().filter(|end| **end <= at).count();
@@ -135,12 +153,8 @@ fn wal_4_a_flip_of_any_byte_is_refused_or_cuts_the_last_group_alone() {
     let all = sample.state.size as usize;
     let Written { path: last_path, start: last_start, end: last_end, records: last_records } = sample.last();
     for (name, bytes) in &sample.image {
-        let told = |at: usize| {
-            let mut groups = sample.groups.iter().filter(|group| group.path == *name);
-            at < 136 || groups.any(|group| group.records.iter().any(|(start, end)| (*start..*end).contains(&at)))
-        };
         // Of the zeros that fill blocks and segments, one in 29: they are all alike.
-        for at in (0..bytes.len()).filter(|at| told(*at) || at % 29 == 0) {
+        for at in (0..bytes.len()).filter(|at| sample.is_told(name, *at) || at % 29 == 0) {
             let mut image = sample.image.clone();
             image.get_mut(name).expect("there")[at] ^= 1 << (at % 8);
             let context = format!("{name} flipped at {at}");
@@ -200,7 +214,7 @@ fn a_sector_of_zeros_is_refused_or_cuts_the_last_group_alone() {
 /// WAL-3: any subset of the last write's sectors on the disk is a torn tail, never damage.
 #[test]
 fn wal_3_a_write_torn_in_any_way_is_cut() {
-    for (group, count) in [(7, 2000), (5, 300)] {
+    for (group, count) in [(10, 2000), (7, 300), (5, 300)] {
         let sample = sample();
         let Written { path, start, end, records } = &sample.groups[group];
         let (start, end) = (*start, *end);
@@ -278,6 +292,19 @@ fn wal_1_groups_and_records_that_are_moved_are_refused() {
         if group.records.len() > 1 {
             check(&group.records, index + 1 == groups.len(), &format!("records of group {index}"));
         }
+    }
+}
+
+/// WAL-1: a group of another history of the same host, whole and in its place, is no part of this one.
+#[test]
+fn wal_1_a_group_of_another_history_is_refused() {
+    let ours = sample();
+    let theirs = sample_of(|sequence| payload(sequence).iter().map(|byte| byte ^ 2).collect());
+    for (index, Written { path, start, end, .. }) in ours.groups.iter().enumerate().skip(1) {
+        let mut image = ours.image.clone();
+        let group = &theirs.image[path][*start..*end];
+        image.get_mut(path).expect("there")[*start..*end].copy_from_slice(group);
+        assert_eq!(reopen(&image, &format!("group {index}")), None, "group {index} of another history");
     }
 }
 
