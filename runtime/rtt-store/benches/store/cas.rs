@@ -1,6 +1,7 @@
 //! Objects against what their disk can do: put against files written, renamed and synced once; get against reading and
 //! hashing, each alone.
 
+use crate::Size;
 use crate::ratio::Row;
 use rtt_store::FileDisk;
 use rtt_store::cas::Cas;
@@ -28,6 +29,12 @@ const PUT_BAR: f64 = 0.8;
 const GET_BAR: f64 = 0.9;
 
 impl Load {
+    /// One in `share` of its objects.
+    fn shared(&self, share: usize) -> Load {
+        let (objects, batch) = (self.objects / share, (self.batch / share).max(1));
+        Load { objects: objects.next_multiple_of(batch), batch, ..*self }
+    }
+
     /// The objects of a batch; each of every batch differs from all others.
     fn batch(&self, batch: usize) -> Vec<Vec<u8>> {
         let object = |index: usize| {
@@ -44,8 +51,9 @@ impl Load {
 }
 
 /// Rows of all cases.
-pub fn measure(root: &Path, rounds: usize) -> Vec<Row> {
-    LOADS.iter().flat_map(|load| [put(root, rounds, load), get(root, rounds, load)]).collect()
+pub fn measure(root: &Path, size: Size) -> Vec<Row> {
+    let loads = LOADS.iter().map(|load| load.shared(size.objects_share));
+    loads.flat_map(|load| [put(root, size.rounds, &load), get(root, size.rounds, &load)]).collect()
 }
 
 fn put(root: &Path, rounds: usize, load: &Load) -> Row {

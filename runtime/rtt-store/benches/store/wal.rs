@@ -1,5 +1,6 @@
 //! The log against raw batches: the same bytes, each batch one pwrite and one fdatasync to a file of synced zeros.
 
+use crate::Size;
 use crate::ratio::Row;
 use crate::tasks;
 use rtt_seal::{Digest, HostId};
@@ -15,8 +16,6 @@ use std::time::{Duration, Instant};
 const PAYLOAD: usize = 256;
 /// Bytes of its record.
 const RECORD: usize = PAYLOAD + 96;
-/// Commits in a round.
-const COMMITS: usize = 150;
 /// Bytes of a segment: no round comes to half of it, for what is measured is committing.
 const SEGMENT: u32 = 16 << 20;
 /// Share of a lone commit that may not be hashing.
@@ -24,8 +23,8 @@ const NOT_HASHING: f64 = 0.98;
 
 /// Somebody who makes batches of records durable.
 trait Peer {
-    /// Makes `COMMITS` batches of `records` durable, and tells how long each took.
-    fn commit(&mut self, records: usize) -> Vec<Duration>;
+    /// Makes `commits` batches of `records` durable, and tells how long each took.
+    fn commit(&mut self, records: usize, commits: usize) -> Vec<Duration>;
 }
 
 /// The limit: nothing but the calls.
@@ -44,7 +43,7 @@ impl Raw {
 }
 
 impl Peer for Raw {
-    fn commit(&mut self, records: usize) -> Vec<Duration> {
+    fn commit(&mut self, records: usize, commits: usize) -> Vec<Duration> {
         let batch = vec![7; (records * RECORD).next_multiple_of(BLOCK)];
         let commit = |index: usize| {
             let begin = Instant::now();
@@ -52,12 +51,12 @@ impl Peer for Raw {
             self.file.sync_data().expect("synced");
             begin.elapsed()
         };
-        (0..COMMITS).map(commit).collect()
+        (0..commits).map(commit).collect()
     }
 }
 
 /// Rows of all cases.
-pub fn measure(root: &Path, rounds: usize) -> Vec<Row> {
+pub fn measure(root: &Path, size: Size) -> Vec<Row> {
     let mut rows = Vec::new();
     for backend in [Backend::File, Backend::Uring] {
         let name = if backend == Backend::File { "file" } else { "uring" };
@@ -65,42 +64,44 @@ pub fn measure(root: &Path, rounds: usize) -> Vec<Row> {
             eprintln!("skipped: {name}: {error}");
             continue;
         }
-        rows.push(in_flight(root, rounds, backend, name));
-        rows.extend([1, 8, 64].map(|writers| writers_row(root, rounds, backend, name, writers)));
-        rows.extend(lone_writer(root, rounds, backend, name));
+        rows.push(in_flight(root, size, backend, name));
+        rows.extend([1, 8, 64].map(|writers| writers_row(root, size, backend, name, writers)));
+        rows.extend(lone_writer(root, size, backend, name));
     }
     rows
 }
 
 /// Sixty-four appends in flight: tasks on one thread, each awaiting its own.
-fn in_flight(root: &Path, rounds: usize, backend: Backend, name: &str) -> Row {
-    let times = interleaved(root, rounds, 64, |folder| {
+fn in_flight(root: &Path, size: Size, backend: Backend, name: &str) -> Row {
+    let times = interleaved(root, size, 64, |folder| {
         let log = open_log(folder, backend);
         let begin = Instant::now();
-        tasks::run(&log, 64, COMMITS, &[7; PAYLOAD]);
+        tasks::run(&log, 64, size.commits, &[7; PAYLOAD]);
         begin.elapsed()
     });
-    row(&format!("wal/in_flight/64/{name}"), &times, Some(0.8), 64)
+    row(&format!("wal/in_flight/64/{name}"), &times, Some(0.8), 64 * size.commits)
 }
 
 /// Threads, each waiting for its own record.
-fn writers_row(root: &Path, rounds: usize, backend: Backend, name: &str, writers: usize) -> Row {
-    let times = interleaved(root, rounds, writers, |folder| by_threads(&open_log(folder, backend), writers));
-    let mut row = row(&format!("wal/writers/{writers}/{name}"), &times, None, writers);
+fn writers_row(root: &Path, size: Size, backend: Backend, name: &str, writers: usize) -> Row {
+    let times =
+        interleaved(root, size, writers, |folder| by_threads(&open_log(folder, backend), writers, size.commits));
+    let mut row = row(&format!("wal/writers/{writers}/{name}"), &times, None, writers * size.commits);
     if writers > 1 {
         let nothing = by_threads(
             &start(Wal::open(NoDisk::default(), &options(), None).expect("a log").0, NoDisk::default()),
             writers,
+            size.commits,
         );
-        row.note += &format!("; on a disk that does nothing {} records/s", rate(nothing, writers));
+        row.note += &format!("; on a disk that does nothing {} records/s", rate(nothing, writers * size.commits));
     }
     row
 }
 
 /// One writer on its own thread: p99, and the share of a commit that is hashing and chaining.
-fn lone_writer(root: &Path, rounds: usize, backend: Backend, name: &str) -> [Row; 2] {
+fn lone_writer(root: &Path, size: Size, backend: Backend, name: &str) -> [Row; 2] {
     let (mut tails, mut shares, mut last) = (Vec::new(), Vec::new(), String::new());
-    for round in 0..rounds {
+    for round in 0..size.rounds {
         let folder = tempfile::tempdir_in(root).expect("a folder");
         let disk = open_disk(folder.path(), backend).expect("a disk");
         let (mut wal, _) = Wal::open(disk, &options(), None).expect("a log");
@@ -111,13 +112,13 @@ fn lone_writer(root: &Path, rounds: usize, backend: Backend, name: &str) -> [Row
                 wal.append(1, &[7; PAYLOAD], Room::Ordinary).expect("durable");
                 begin.elapsed()
             };
-            (0..COMMITS).map(append).collect()
+            (0..size.commits).map(append).collect()
         };
         let (ours, limit) = if round.is_multiple_of(2) {
             let ours = ours();
-            (ours, raw.commit(1))
+            (ours, raw.commit(1, size.commits))
         } else {
-            let limit = raw.commit(1);
+            let limit = raw.commit(1, size.commits);
             (ours(), limit)
         };
         tails.push(quantile(&limit, 0.99).as_secs_f64() / quantile(&ours, 0.99).as_secs_f64());
@@ -125,7 +126,7 @@ fn lone_writer(root: &Path, rounds: usize, backend: Backend, name: &str) -> [Row
         shares.push(1.0 - hashing.as_secs_f64() / commit.as_secs_f64());
         last = format!("hashing {hashing:?} of a commit of {commit:?}");
     }
-    let note = format!("p99 of one writer beside the raw calls', {COMMITS} commits a round");
+    let note = format!("p99 of one writer beside the raw calls', {} commits a round", size.commits);
     [
         Row::of(&format!("wal/p99/1/{name}"), tails, None, note),
         Row::of(&format!("wal/not_hashing/1/{name}"), shares, Some(NOT_HASHING), last),
@@ -144,16 +145,11 @@ fn hashing() -> Duration {
 }
 
 /// Runs ours and the limit in turn, each first in every second round; returns the times of both.
-fn interleaved(
-    root: &Path,
-    rounds: usize,
-    records: usize,
-    ours: impl Fn(&Path) -> Duration,
-) -> Vec<(Duration, Duration)> {
+fn interleaved(root: &Path, size: Size, records: usize, ours: impl Fn(&Path) -> Duration) -> Vec<(Duration, Duration)> {
     let limit = |folder: &Path| {
         let mut raw = Raw::new(folder);
         let begin = Instant::now();
-        raw.commit(records);
+        raw.commit(records, size.commits);
         begin.elapsed()
     };
     let round = |round: usize| {
@@ -167,7 +163,7 @@ fn interleaved(
             (ours(folder), limit)
         }
     };
-    (0..rounds).map(round).collect()
+    (0..size.rounds).map(round).collect()
 }
 
 fn row(case: &str, times: &[(Duration, Duration)], bar: Option<f64>, records: usize) -> Row {
@@ -179,12 +175,12 @@ fn row(case: &str, times: &[(Duration, Duration)], bar: Option<f64>, records: us
     Row::of(case, ratios, bar, note)
 }
 
-fn by_threads<D: Disk + Send + 'static>(log: &WalThread<D>, writers: usize) -> Duration {
+fn by_threads<D: Disk + Send + 'static>(log: &WalThread<D>, writers: usize, commits: usize) -> Duration {
     let begin = Instant::now();
     thread::scope(|scope| {
         for _ in 0..writers {
             scope.spawn(|| {
-                for _ in 0..COMMITS {
+                for _ in 0..commits {
                     log.append(1, &[7; PAYLOAD], Room::Ordinary).wait().expect("durable");
                 }
             });
@@ -207,7 +203,7 @@ fn start<D: Disk + Send + 'static>(wal: Wal<D>, making: D) -> WalThread<D> {
 }
 
 fn rate(time: Duration, records: usize) -> u64 {
-    ((records * COMMITS) as f64 / time.as_secs_f64()) as u64
+    (records as f64 / time.as_secs_f64()) as u64
 }
 
 fn quantile(times: &[Duration], at: f64) -> Duration {
