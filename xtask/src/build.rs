@@ -15,6 +15,8 @@ use crate::workspace::{Workspace, run_or_stop};
 const STAGES: [&str; 5] = ["rtt-lab", "rtt-runtime", "rtt-tuner", "rtt-report", "rtt-gate"];
 /// The one package with polars: built at first use only.
 const HISTORY: &str = "rtt-history";
+/// Runs the store and the reconciler; no part of the main job.
+const SIMULATOR: &str = "rtt-sim";
 
 /// A folder of release binaries.
 #[derive(Clone, Debug)]
@@ -51,6 +53,14 @@ pub fn history(workspace: &Workspace) -> Result<Programs, Stop> {
     // Polars alone takes minutes: say so before the silence.
     eprintln!("note: the first build of {HISTORY} takes some minutes (polars)");
     release(workspace, &[HISTORY], Topology::Hwloc)
+}
+
+/// Builds the simulator in release, and returns its path.
+///
+/// # Errors
+/// A stop when cargo fails.
+pub fn simulator(workspace: &Workspace) -> Result<PathBuf, Stop> {
+    Ok(release(workspace, &[SIMULATOR], Topology::Hwloc)?.path(SIMULATOR))
 }
 
 /// The words that choose the topology reader for a cargo command.

@@ -21,6 +21,7 @@ use crate::packages::{self, Topology, Wishes};
 use crate::profile;
 use crate::revision;
 use crate::screen::{eprintln, println};
+use crate::sim;
 use crate::test;
 use crate::tidy::{self, Finding};
 use crate::transcript::Transcript;
@@ -40,6 +41,7 @@ Usage: cargo xtask ci [STEP]... [OPTIONS]
   config    `cargo xtask config check` with the real `cue`
   test      `cargo xtask test`
   benches   every bench once, as a test
+  sim       10,000 seeds of `cargo xtask sim`
   tune      `tune --quick` in a folder of its own (exit 0 or 12), and its profile verifies
   gate      HEAD, built beside the checkout, against the checkout: equal sources pass with no pair
 
@@ -53,7 +55,7 @@ Examples:
   cargo xtask ci --no-skips
 ";
 
-const STEPS: [(&str, StepFn); 9] = [
+const STEPS: [(&str, StepFn); 10] = [
     ("fmt", fmt),
     ("clippy", clippy),
     ("tidy", tidy_step),
@@ -61,6 +63,7 @@ const STEPS: [(&str, StepFn); 9] = [
     ("config", config_step), // It builds the evaluator, without which tests are skipped.
     ("test", test_step),
     ("benches", benches),
+    ("sim", sim_step),
     ("tune", smoke),
     ("gate", gate_step),
 ];
@@ -246,6 +249,10 @@ fn benches(context: &Context<'_>) -> Result<Outcome, Stop> {
     let code = transcript.run(&mut command)?;
     let skips: Vec<&str> = transcript.skips().collect();
     Ok(if code == 0 && !skips.is_empty() { Outcome::Skipped(skips.join("; ")) } else { Outcome::of_code(code) })
+}
+
+fn sim_step(context: &Context<'_>) -> Result<Outcome, Stop> {
+    sim::merge_seeds(context.workspace).map(Outcome::of_code)
 }
 
 /// Tunes in a folder of its own, so that the checkout stays as it was, then verifies the profile as a user would.

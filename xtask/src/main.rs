@@ -22,6 +22,7 @@ mod profile;
 mod report;
 mod revision;
 mod screen;
+mod sim;
 mod test;
 mod tidy;
 mod transcript;
@@ -44,7 +45,7 @@ struct Command {
     run: fn(&Workspace, Arguments) -> Result<u8, Stop>,
 }
 
-const COMMANDS: [Command; 11] = [
+const COMMANDS: [Command; 12] = [
     Command {
         name: "tune",
         summary: "tune this host: measure, search, confirm, write a signed profile and a report",
@@ -83,6 +84,12 @@ const COMMANDS: [Command; 11] = [
     },
     Command { name: "test", summary: "run every test", help: test::HELP, run: test::test },
     Command { name: "bench", summary: "measure the tuner, the gate or the ring", help: bench::HELP, run: bench::bench },
+    Command {
+        name: "sim",
+        summary: "run store and reconciler over a simulated disk that fails",
+        help: sim::HELP,
+        run: sim::sim,
+    },
     Command {
         name: "config",
         summary: "build or check the locks of the CUE sources",
@@ -168,7 +175,7 @@ mod tests {
     #[test]
     fn an_unknown_command_gets_a_near_name() {
         check("tunne", 2, "unknown command `tunne`; did you mean `tune`?");
-        let all = "tune, doctor, report, gate, trend, profile, test, bench, config, tidy, ci";
+        let all = "tune, doctor, report, gate, trend, profile, test, bench, sim, config, tidy, ci";
         check("deploy", 2, &format!("unknown command `deploy`; expected one of: {all}"));
     }
 

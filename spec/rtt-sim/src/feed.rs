@@ -62,9 +62,7 @@ impl World<'_> {
     pub(crate) fn finish_group(&mut self) -> Result<(), String> {
         let Some(feed) = &mut self.feed else { return Ok(()) };
         match feed.finish() {
-            Ok(Some(records)) => {
-                self.feed_ledger.acknowledge(records)
-            }
+            Ok(Some(records)) => self.feed_ledger.acknowledge(records),
             Ok(None) => Ok(()),
             Err(error) => self.feed_failed(error),
         }

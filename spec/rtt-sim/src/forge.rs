@@ -197,7 +197,8 @@ mod tests {
     use rtt_store::wal::{OpenError, Options, Room, Wal, read_log};
 
     fn check_forged(seed: u64) -> String {
-        let options = Options { segment_bytes: 64 << 10, reserve_bytes: 4096, ..Options::new(HostId(Digest::of(b"h"))) };
+        let options =
+            Options { segment_bytes: 64 << 10, reserve_bytes: 4096, ..Options::new(HostId(Digest::of(b"h"))) };
         let device = Device::default();
         let (mut wal, _) = Wal::open(device.handle(), &options, None).expect("opens");
         for record in 0..20 {
@@ -205,8 +206,11 @@ mod tests {
         }
         drop(wal);
         let names = ["wal/00000000.seg", "wal/00000001.seg"];
-        let found: Vec<_> =
-            device.with(|medium| medium.contents("wal")).into_iter().filter(|(name, _)| name.ends_with("seg")).collect();
+        let found: Vec<_> = device
+            .with(|medium| medium.contents("wal"))
+            .into_iter()
+            .filter(|(name, _)| name.ends_with("seg"))
+            .collect();
         let mut segments: Vec<Vec<u8>> = found.into_iter().map(|(_, bytes)| bytes).collect();
         let write = |segments: &[Vec<u8>]| {
             for (name, bytes) in names.iter().zip(segments) {

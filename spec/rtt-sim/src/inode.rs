@@ -185,7 +185,7 @@ impl Inode {
 
 /// Which of the dirty sectors are kept, in the order in which they were written.
 fn kept(pieces: usize, draw: &mut SplitMix64, struck: &mut impl FnMut(Strike)) -> Vec<bool> {
-    let kept: Vec<bool> = match draw.below(4) {
+    let kept: Vec<bool> = match draw.below(6) {
         0 => vec![false; pieces],
         1 => vec![true; pieces],
         2 => {

@@ -26,8 +26,6 @@ mod shrink;
 mod sim_disk;
 mod strike;
 mod sweep;
-#[cfg(test)]
-mod tests;
 mod witness;
 mod world;
 
@@ -135,3 +133,6 @@ fn print(text: &str) {
 fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
+
+#[cfg(test)]
+mod tests;

@@ -192,7 +192,8 @@ impl Medium {
     }
 
     fn shorten(&mut self, request: Request, draw: u64) -> Result<Answer, Cause> {
-        let (Request::Write { file, offset, mut bytes } | Request::WriteSync { file, offset, mut bytes }) = request else {
+        let (Request::Write { file, offset, mut bytes } | Request::WriteSync { file, offset, mut bytes }) = request
+        else {
             unreachable!("only writes are shortened")
         };
         let expected = bytes.len();

@@ -120,6 +120,7 @@ impl World<'_> {
                 let lease = self.leases.remove(&name).expect("put under it");
                 let left = cas.leave(lease);
                 self.objects.leases.get_mut(&name).expect("claimed").is_held = left.is_err();
+                self.objects.expire(self.now);
             }
             2 => return self.release(&name),
             _ => {}
