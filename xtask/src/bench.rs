@@ -62,7 +62,8 @@ pub fn bench(workspace: &Workspace, mut arguments: Arguments) -> Result<u8, Stop
         }
         "store" => {
             refuse_while_held("bench store")?;
-            let mut command = workspace.cargo(["bench", "--quiet", "--locked", "-p", "rtt-store", "--bench", "store", "--"]);
+            let mut command =
+                workspace.cargo(["bench", "--quiet", "--locked", "-p", "rtt-store", "--bench", "store", "--"]);
             command.args(arguments.words());
             command
         }

@@ -4,4 +4,5 @@ mod endpoint_process;
 mod hostile_client;
 mod knobs;
 mod older_endpoint;
+mod operator;
 mod shipped_profile;

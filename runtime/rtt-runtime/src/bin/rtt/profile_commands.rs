@@ -162,7 +162,7 @@ impl Desk<'_> {
 /// Does what `action` says.
 pub(crate) fn run(action: &ProfileAction, desk: &mut Desk<'_>) -> Result<(), Failure> {
     match action {
-ProfileAction::Keygen { key, public, protect } => keygen(key, public, protect, desk),
+        ProfileAction::Keygen { key, public, protect } => keygen(key, public, protect, desk),
         ProfileAction::Sign { file, key, out, unlock } => sign(file, key, out.as_deref(), unlock, desk),
         ProfileAction::Verify { signed, host, json } => {
             let verified = verify(signed, host, *json, desk);
