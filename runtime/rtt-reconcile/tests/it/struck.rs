@@ -1,8 +1,8 @@
 //! A process that works on a store until it is struck, and what has to be found afterwards.
 //!
 //! The process is this test binary, told by its environment what to do. What is acknowledged to it, it says on its
-//! standard output: `ack record N` when the records up to `N` are durable, `ack plan N` when generation `N` was verified.
-//! Record `N` and the plan to generation `N` are the same in every run, so that what is found can be compared with them.
+//! standard output: `ack record N` when the records up to `N` are durable, `ack plan N` when the `N`th plan was verified.
+//! Record `N` and what plan `N` leads to are the same in every run, so that what is found can be compared with them.
 //!
 //! Keys and witness are kept apart from what is struck, as on another disk.
 
@@ -56,14 +56,14 @@ pub const ENDLESS: Work = Work { job: "both", most: u64::MAX, syncs: true, limit
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Acks {
     pub records: u64,
-    pub generation: u64,
+    pub plans: u64,
 }
 
 impl Acks {
     fn take(&mut self, line: &str) {
         let number = |what: &str| line.strip_prefix(what).and_then(|number| number.parse::<u64>().ok());
         self.records = self.records.max(number("ack record ").map_or(0, |record| record + 1));
-        self.generation = self.generation.max(number("ack plan ").unwrap_or(0));
+        self.plans = self.plans.max(number("ack plan ").unwrap_or(0));
     }
 }
 
@@ -102,10 +102,15 @@ impl Place {
         Op::PARTICIPANTS.into_iter().map(|name| tree(name) as Box<dyn Participant>).collect()
     }
 
+    /// Number of the plan that runs, as its file tells; 0 before the first.
+    fn plan_that_runs(&self) -> u64 {
+        let text = fs::read_to_string(self.root.join("managed/files/current/etc/app")).unwrap_or_default();
+        text.lines().next().map_or(0, |line| line.parse().expect("a number"))
+    }
+
     /// The command that starts the process.
     pub fn command(&self, work: Work) -> Command {
         let mut command = Command::new(std::env::current_exe().expect("this program"));
-        // On one thread, the main one, so that system calls are counted by one counter.
         command.args(["--exact", "struck::the_process_that_is_struck", "--nocapture", "--test-threads=1"]);
         let Work { job, most, syncs, limit } = work;
         command.env("RTT_TEST_WORK", format!("{job} {most} {syncs} {limit} {}", self.segment_bytes));
@@ -123,13 +128,13 @@ fn payload(record: u64) -> Vec<u8> {
     bytes
 }
 
-/// Content of the file that the plan to `generation` puts.
-fn content(generation: u64) -> Vec<u8> {
-    format!("generation {generation}\n").repeat(1 + generation as usize % 7).into_bytes()
+/// Content of the file that a plan puts.
+fn content(plan: u64) -> Vec<u8> {
+    format!("{plan}\n").repeat(1 + plan as usize % 7).into_bytes()
 }
 
-/// The plan to `generation`: all three participants change.
-fn ops(generation: u64, held: &HostState) -> Vec<Op> {
+/// What a plan does: all three participants change.
+fn ops(plan: u64, held: &HostState) -> Vec<Op> {
     let runs = |participant: &str, item: &str| {
         held.participants.get(participant).and_then(|inventory| inventory.items.get(item)).map(|item| item.object)
     };
@@ -139,16 +144,16 @@ fn ops(generation: u64, held: &HostState) -> Vec<Op> {
     };
     let profile = match runs(Op::PROFILE, Op::PROFILE_ITEM) {
         Some(before) => Op::ProfileClear { before },
-        None => profile(Digest::of(&content(generation))),
+        None => profile(Digest::of(&content(plan))),
     };
-    vec![put("etc/app", Digest::of(&content(generation)), runs(Op::FILES, "etc/app")), ring, profile]
+    vec![put("etc/app", Digest::of(&content(plan)), runs(Op::FILES, "etc/app")), ring, profile]
 }
 
-/// What runs in `generation`.
-fn state(generation: u64) -> HostState {
+/// What runs after so many plans.
+fn state(plans: u64) -> HostState {
     let nothing = Op::PARTICIPANTS.map(|name| (name.to_owned(), Default::default()));
     let genesis = HostState { participants: BTreeMap::from(nothing) };
-    (1..=generation).fold(genesis, |held, next| held.after(&ops(next, &held)).expect("an effect"))
+    (1..=plans).fold(genesis, |held, next| held.after(&ops(next, &held)).expect("an effect"))
 }
 
 /// A disk that carries out no sync.
@@ -235,20 +240,18 @@ fn apply_plans(place: &Place, work: Work) -> Result<(), String> {
     let (host, shed) = (place.host(), Shed::default());
     let (log, _) = place.log(&host, disk_for(place, work)?)?;
     let (mut reconciler, _) = Reconciler::open(log, place.trees(&shed)).map_err(|error| in_full(&error))?;
-    let mut applied = 0;
-    while applied < work.most {
+    for _ in 0..work.most {
         let told = reconciler.log().told().clone();
-        let generation = told.state.generation();
-        shed.put(&content(generation + 1));
-        let mut plan = host.draft(&told.held, generation, 1, ops(generation + 1, &told.held));
+        let next = place.plan_that_runs() + 1;
+        shed.put(&content(next));
+        let mut plan = host.draft(&told.held, told.state.generation(), 1, ops(next, &told.held));
         let burnt = reconciler.facts(&plan, &host.terms).sequences.get(&plan.planner).copied();
         plan.sequence = burnt.unwrap_or(0) + 1;
         let ended = reconciler.apply(host.sign(&plan), &host.keys, &host.terms, NOW);
         match ended.map_err(|error| in_full(&error))? {
-            Ended::Verified { generation, .. } => say(&format!("ack plan {generation}")),
+            Ended::Verified { .. } => say(&format!("ack plan {next}")),
             other => say(&format!("ended otherwise: {other:?}")),
         }
-        applied += 1;
     }
     Ok(())
 }
@@ -274,21 +277,20 @@ impl Struck {
         Struck { child, lines }
     }
 
-    /// Waits until it said `count` lines that begin with `what`; whether it did before it stopped or ended.
-    pub fn wait_for(&self, what: &str, count: u64, acks: &mut Acks) -> bool {
+    /// Waits until it said `count` lines that begin with `what`; it must not stop or end before.
+    pub fn wait_for(&self, what: &str, count: u64, acks: &mut Acks) {
         let (begun, mut left) = (Instant::now(), count);
         while left > 0 {
             match self.lines.recv_timeout(PATIENCE.saturating_sub(begun.elapsed())) {
-                Ok(line) if line.starts_with("stopped: ") => return false,
+                Ok(line) if line.starts_with("stopped: ") => panic!("unstruck, it {line}"),
                 Ok(line) => {
                     acks.take(&line);
                     left -= u64::from(line.starts_with(what));
                 }
-                Err(RecvTimeoutError::Disconnected) => return false,
+                Err(RecvTimeoutError::Disconnected) => panic!("unstruck, it ended"),
                 Err(RecvTimeoutError::Timeout) => panic!("{what:?} was not said {count} times in {PATIENCE:?}"),
             }
         }
-        true
     }
 
     /// Kills it, waits for its end, and takes what it had said.
@@ -361,21 +363,21 @@ fn check_plans(place: &Place, host: &Host, acks: &mut Acks) -> Result<Option<Tor
     let opened = Reconciler::open(log, place.trees(&Shed::default()));
     let (mut reconciler, _) = opened.map_err(|error| in_full(&error))?;
     let told = reconciler.log().told().clone();
-    let (generation, least) = (told.state.generation(), acks.generation);
-    ensure(generation >= least, || format!("REC-7: lost {} of {least} verified plans", least - generation))?;
-    ensure(generation <= least + 1, || format!("generation {generation} runs, {least} was acknowledged"))?;
+    let (plan, least) = (place.plan_that_runs(), acks.plans);
+    ensure(plan >= least, || format!("REC-7: lost {} of {least} verified plans", least - plan))?;
+    ensure(plan <= least + 1, || format!("plan {plan} runs, {least} was acknowledged"))?;
     ensure(reconciler.log().duty().is_none(), || "a duty is left".to_owned())?;
-    ensure(told.held == state(generation), || format!("the log tells another generation {generation}"))?;
+    ensure(told.held == state(plan), || format!("plan {plan} runs, and the log tells another"))?;
     let runs = reconciler.scan().map_err(|error| in_full(&error))?;
-    ensure(runs == told.held, || format!("REC-7: neither base nor target of {generation} runs: {runs:?}"))?;
+    ensure(runs == told.held, || format!("REC-7: neither base nor target of plan {plan} runs: {runs:?}"))?;
     drop(reconciler);
     let read = fs::read(place.root.join("managed/files/current/etc/app"));
-    let expected = (generation > 0).then(|| content(generation));
-    ensure(read.ok() == expected, || format!("the file is not that of generation {generation}"))?;
+    let expected = (plan > 0).then(|| content(plan));
+    ensure(read.ok() == expected, || format!("the file is not that of plan {plan}"))?;
     let disk = place.disk().map_err(|error| error.to_string())?;
     let opened = read_log(disk, &host.options()).map_err(|error| in_full(&error))?;
     let again = Told::of(&opened.records).map_err(|error| in_full(&error))?;
     ensure(again.held == runs && opened.torn.is_none(), || "REC-13: the log replays to another state".to_owned())?;
-    acks.generation = generation;
+    acks.plans = plan;
     Ok(torn)
 }
