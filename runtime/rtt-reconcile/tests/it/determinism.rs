@@ -19,7 +19,7 @@ fn ops(draw: &mut SplitMix64, held: &HostState) -> Vec<Op> {
         let active = held.participants[Op::PROFILE].items.get(Op::PROFILE_ITEM).map(|item| item.object);
         let op = match (draw.next_u64() % 6, file, has_ring, active) {
             (0, Some(before), ..) => Op::FileRemove { path: path.parse().expect("a path"), before },
-            (0 | 1 | 2, before, ..) => put(&path, object, before),
+            (0..=2, before, ..) => put(&path, object, before),
             (3, _, Some(before), _) => Op::RingRemove { name: name.parse().expect("a name"), before },
             (3, _, None, _) => ring(&name),
             (_, _, _, Some(before)) => Op::ProfileClear { before },
