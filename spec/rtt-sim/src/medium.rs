@@ -133,6 +133,11 @@ impl Medium {
         true
     }
 
+    /// Removes a file by an operator's hand.
+    pub fn remove(&mut self, path: &str) {
+        self.names.remove(path);
+    }
+
     /// Whether a file stands at this path.
     pub fn exists(&self, path: &str) -> bool {
         self.names.get(path).is_some()
