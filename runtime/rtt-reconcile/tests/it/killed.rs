@@ -1,9 +1,7 @@
 //! A process that is killed at any moment, and one whose write is cut off in its middle by the kernel.
 
-use crate::struck::{Acks, ENDLESS, Place, Struck, Work, check};
+use crate::struck::{Acks, ENDLESS, Place, Struck, WRITES, Work, check};
 use rtt_units::SplitMix64;
-use std::thread::sleep;
-use std::time::Duration;
 
 const SEED: u64 = 0x6b69_6c6c;
 const KILLS: u64 = 25;
@@ -15,15 +13,16 @@ fn what_was_acknowledged_outlives_sigkill() {
     let place = Place::new(folder.path(), &folder.path().join("root"), 32 << 10);
     let (mut draw, mut acks, mut torn, mut early) = (SplitMix64::new(SEED), Acks::default(), 0, 0);
     for kill in 0..KILLS {
-        let process = Struck::start(&mut place.command(ENDLESS));
-        let (what, count) = match kill % 5 {
-            0 => ("begun", 1),
-            1 | 2 => ("ack plan ", 1 + draw.below(2)),
-            _ => ("ack record ", 1 + draw.below(20)),
+        let mut process = Struck::start(&mut place.command(ENDLESS));
+        // Soon after it has begun there is nothing acknowledged yet.
+        let (what, count, writes) = match kill % 5 {
+            0 => ("begun", 1, WRITES / 8),
+            1 | 2 => ("ack plan ", 1 + draw.below(2), WRITES),
+            _ => ("ack record ", 1 + draw.below(20), WRITES),
         };
         let before = acks;
         process.wait_for(what, count, &mut acks);
-        sleep(Duration::from_micros(draw.below(10_000)));
+        process.wait_for_writes(draw.below(writes));
         process.kill(&mut acks);
         early += u64::from(acks == before);
         torn += check(&place, &mut acks).unwrap_or_else(|why| panic!("seed {SEED:#x}, kill {kill}: {why}")).len();

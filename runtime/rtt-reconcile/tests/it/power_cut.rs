@@ -7,13 +7,13 @@
 //! All of it runs in a mount namespace of its own, which ends with its last process, so that no mount outlives the test.
 //! The call of `ioctl` is perl's, which is part of every Debian: in Rust it takes `unsafe`, which no test is worth.
 
-use crate::struck::{Acks, ENDLESS, Place, Struck, Work, check};
+use crate::struck::{Acks, ENDLESS, Place, Struck, WRITES, Work, check};
 use rtt_units::SplitMix64;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread::sleep;
+use std::thread::yield_now;
 use std::time::{Duration, Instant};
 
 const SEED: u64 = 0x706f_7765;
@@ -77,7 +77,7 @@ impl Drive {
         // The kernel lets the device go later than the mount; until then a new mount would be of the one that was cut.
         while !run("losetup", &["-j", text(&self.image)]).expect("told").trim().is_empty() {
             assert!(begun.elapsed() < PATIENCE, "the loop device of {} stays", self.image.display());
-            sleep(Duration::from_millis(10));
+            yield_now();
         }
         self.mounted().expect("it was mounted before")
     }
@@ -95,13 +95,13 @@ impl Drop for Drive {
 
 /// One cut at a moment that is drawn, after at least one acknowledgement.
 fn cut(drive: Drive, place: &Place, work: Work, draw: &mut SplitMix64, acks: &mut Acks) -> Drive {
-    let process = Struck::start(&mut place.command(work));
+    let mut process = Struck::start(&mut place.command(work));
     let (what, count) = match work.job {
         "records" => ("ack record ", 1 + draw.below(20)),
         _ => ("ack plan ", 1 + draw.below(2)),
     };
     process.wait_for(what, count, acks);
-    sleep(Duration::from_micros(draw.below(10_000)));
+    process.wait_for_writes(draw.below(WRITES));
     drive.cut();
     process.kill(acks);
     drive.started_again()

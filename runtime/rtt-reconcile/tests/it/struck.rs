@@ -25,6 +25,9 @@ use std::time::{Duration, Instant};
 /// How long a process may say nothing before the test gives up on it.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Write calls after the awaited word within which a process is struck: some groups of records, most of a plan.
+pub const WRITES: u64 = 24;
+
 /// Where a process works.
 #[derive(Clone, Debug)]
 pub struct Place {
@@ -290,6 +293,22 @@ impl Struck {
                 Err(RecvTimeoutError::Disconnected) => panic!("unstruck, it ended"),
                 Err(RecvTimeoutError::Timeout) => panic!("{what:?} was not said {count} times in {PATIENCE:?}"),
             }
+        }
+    }
+
+    /// Waits until it has made so many more write calls, or has ended with its work done: a strike then comes between
+    /// acknowledgements, in whatever it does next.
+    pub fn wait_for_writes(&mut self, count: u64) {
+        let path = format!("/proc/{}/io", self.child.id());
+        let writes = || -> u64 {
+            let told = fs::read_to_string(&path).expect("it runs, and the kernel counts");
+            let row = told.lines().find_map(|line| line.strip_prefix("syscw: ")).expect("a row");
+            row.parse().expect("a number")
+        };
+        let (begun, first) = (Instant::now(), writes());
+        while writes() < first + count && self.child.try_wait().expect("own child").is_none() {
+            assert!(begun.elapsed() < PATIENCE, "{count} writes were not made in {PATIENCE:?}");
+            thread::yield_now();
         }
     }
 
