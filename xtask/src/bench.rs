@@ -6,7 +6,8 @@ use crate::build;
 use crate::exit::Stop;
 use crate::host_lock::refuse_while_held;
 use crate::packages;
-use crate::workspace::{Workspace, exec};
+use crate::workspace::{Workspace, exec, run_or_stop};
+use std::path::PathBuf;
 
 /// What `--help` prints.
 pub const HELP: &str = "\
@@ -28,7 +29,8 @@ gate: how often the gate and three and more rival rules fail and pass nights who
   --deltas LIST            how much slower the candidate is, as ratios; default 0,0.03,0.05,0.10,0.20
   --json                   {version, model, seed, rows: [{gate, delta, nights, fail, pass, undecided, pairs_mean}]}
   --nights PROGRAM ARG..   the nights of a program, by the protocol of RTT-GATE-1; stands last, the rest is the program's
-store: objects and log as ratios to what this disk can do, each the median of interleaved rounds in one run
+store: objects and log, and SQLite, raft-engine and cacache beside them, as ratios to what this disk can do, each the
+  median of interleaved rounds in one run; the peers are built first, a minute or two
   --only cas|wal           one part
   --root FOLDER            on this folder's disk (default: that for temporary files)
   --rounds N               rounds, at least 7; default 9
@@ -62,9 +64,10 @@ pub fn bench(workspace: &Workspace, mut arguments: Arguments) -> Result<u8, Stop
         }
         "store" => {
             refuse_while_held("bench store")?;
+            let peers = store_peers(workspace)?;
             let mut command =
                 workspace.cargo(["bench", "--quiet", "--locked", "-p", "rtt-store", "--bench", "store", "--"]);
-            command.args(arguments.words());
+            command.arg("--peers").arg(peers).args(arguments.words());
             command
         }
         "ring" => {
@@ -78,6 +81,16 @@ pub fn bench(workspace: &Workspace, mut arguments: Arguments) -> Result<u8, Stop
         other => return Err(unknown("bench: ", "subject", other, &SUBJECTS)),
     };
     Err(exec(&mut command))
+}
+
+/// Builds the stores that ours is measured beside, a workspace of their own, and returns the program.
+fn store_peers(workspace: &Workspace) -> Result<PathBuf, Stop> {
+    let target = workspace.target()?.join("peers");
+    let mut command = workspace.cargo(["build", "--quiet", "--locked", "--release"]);
+    command.arg("--manifest-path").arg(workspace.root.join("runtime/rtt-store/peers/Cargo.toml"));
+    command.arg("--target-dir").arg(&target);
+    run_or_stop(&mut command, "build the store's peers")?;
+    Ok(target.join("release/rtt-store-peers"))
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The write-ahead log: records in order, each durable once it is acknowledged, none changed unnoticed.
 //!
 //! A log is a folder of segments, [`format`](mod@format) says how. [`GroupCommit`] decides what is written, without a
-//! disk; [`Wal`] carries it out over a [`Disk`], on the caller's thread, and [`WalThread`] on a thread of its own for many
-//! callers. The log knows of a record only its kind and its bytes; kind 255 is its own, a signed [`Checkpoint`].
+//! disk; [`Wal`] carries it out over a [`Disk`], on the caller's thread, [`LocalWal`] there too, for many tasks, and
+//! [`WalThread`] on a thread of its own for many threads. The log knows of a record only its kind and its bytes; kind 255 is its own, a signed [`Checkpoint`].
 //!
 //! WAL-8   A log that is shorter than what a witness saw of it, or another, is refused before anything is written.
 //!
@@ -11,6 +11,7 @@
 mod checkpoint;
 mod format;
 mod group_commit;
+mod local_wal;
 pub mod merkle;
 mod scan;
 mod segment_files;
@@ -20,6 +21,7 @@ mod witness;
 pub use checkpoint::Checkpoint;
 pub use format::{BLOCK, CHECKPOINT_KIND, Record};
 pub use group_commit::{GROUP_BYTES, Group, GroupCommit, PushError, Room};
+pub use local_wal::{LocalPending, LocalWal};
 pub use wal_thread::{Pending, WalThread};
 pub use witness::{CommandWitness, FileWitness, Witness, WitnessError};
 

@@ -1,8 +1,9 @@
 //! Objects against what their disk can do: put against files written, renamed and synced once; get against reading and
 //! hashing, each alone.
 
-use crate::Size;
+use crate::race::{Contestant, Course, PeerLoad, Peers, median, race};
 use crate::ratio::Row;
+use crate::{Size, timed};
 use rtt_store::FileDisk;
 use rtt_store::cas::Cas;
 use std::fs::{self, File};
@@ -51,28 +52,25 @@ impl Load {
 }
 
 /// Rows of all cases.
-pub fn measure(root: &Path, size: Size) -> Vec<Row> {
-    let loads = LOADS.iter().map(|load| load.shared(size.objects_share));
-    loads.flat_map(|load| [put(root, size.rounds, &load), get(root, size.rounds, &load)]).collect()
+pub fn measure(root: &Path, size: Size, peers: Option<&Peers>) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for load in LOADS.iter().map(|load| load.shared(size.objects_share)) {
+        rows.extend(put(root, size.rounds, &load, peers));
+        rows.push(get(root, size.rounds, &load));
+    }
+    rows
 }
 
-fn put(root: &Path, rounds: usize, load: &Load) -> Row {
-    let (mut ratios, mut ours, mut limits) = (Vec::new(), Vec::new(), Vec::new());
-    for round in 0..rounds {
-        let in_turn = |is_ours: bool| {
-            let folder = tempfile::tempdir_in(root).expect("a folder");
-            if is_ours { put_ours(folder.path(), load).0 } else { put_raw(folder.path(), load) }
-        };
-        // Whoever comes second finds the other's leavings: the turns change.
-        let first = in_turn(round.is_multiple_of(2));
-        let second = in_turn(!round.is_multiple_of(2));
-        let (own, limit) = if round.is_multiple_of(2) { (first, second) } else { (second, first) };
-        ratios.push(limit.as_secs_f64() / own.as_secs_f64());
-        ours.push(own);
-        limits.push(limit);
-    }
-    let note = format!("{} put, {} raw", rate(load, &mut ours), rate(load, &mut limits));
-    Row::of(&format!("cas/put/{}", load.name), ratios, Some(PUT_BAR), note)
+fn put(root: &Path, rounds: usize, load: &Load, peers: Option<&Peers>) -> Vec<Row> {
+    let case = |name: &str| format!("cas/put/{}{name}", load.name);
+    let mut contestants = vec![Contestant::new(case(""), |folder| put_ours(folder, load).0).with_bar(PUT_BAR)];
+    contestants.extend(peers.map(|peers| {
+        let load = PeerLoad { writers: 1, commits: 1, records: load.objects, bytes: load.bytes };
+        let round = move |folder: &Path| peers.round("cacache", folder, load);
+        Contestant::new(case("/cacache"), round).with_note(", and it never syncs")
+    }));
+    let course = Course { root, rounds, work: load.objects, unit: "objects" };
+    race(&course, |folder| put_raw(folder, load), contestants)
 }
 
 fn put_ours(folder: &Path, load: &Load) -> (Duration, Cas<FileDisk>, Vec<rtt_seal::Digest>) {
@@ -150,7 +148,7 @@ fn get(root: &Path, rounds: usize, load: &Load) -> Row {
             limits.push(limit);
         }
     }
-    let note = format!("{} got and verified, {} read then hashed", rate(load, &mut ours), rate(load, &mut limits));
+    let note = format!("{} got and verified, {} read then hashed", rate(load, &ours), rate(load, &limits));
     Row::of(&format!("cas/get/{}", load.name), ratios, Some(GET_BAR), note)
 }
 
@@ -159,16 +157,9 @@ fn touch<T>(value: T) {
     std::hint::black_box(value);
 }
 
-fn timed(work: impl FnOnce()) -> Duration {
-    let begin = Instant::now();
-    work();
-    begin.elapsed()
-}
-
 /// Objects and bytes of a second, of the median round.
-fn rate(load: &Load, times: &mut [Duration]) -> String {
-    times.sort();
-    let seconds = times[times.len() / 2].as_secs_f64();
+fn rate(load: &Load, times: &[Duration]) -> String {
+    let seconds = median(times).as_secs_f64();
     let megabytes = (load.objects * load.bytes) as f64 / seconds / 1e6;
     format!("{:.0} objects/s ({megabytes:.0} MB/s)", load.objects as f64 / seconds)
 }

@@ -1,19 +1,23 @@
 //! The store against what its disk can do: ratios of one run, each the median of interleaved rounds.
 //!
-//! `cargo bench -p rtt-store --bench store -- [--json] [--only cas|wal] [--root FOLDER] [--rounds N]`. A ratio is the limit's time over
+//! `cargo bench -p rtt-store --bench store -- [--json] [--only cas|wal] [--root FOLDER] [--rounds N] [--peers PROGRAM]`. A ratio is the limit's time over
 //! ours, so that 1 is the limit and more is better; `low` and `high` bound its median with 95 % confidence; `bar` is what
 //! it must reach, where something is promised. The folder's disk is what is measured.
 //!
-//! Peers that are libraries (SQLite, raft-engine) are dev-dependencies and implement `wal::Peer`.
+//! Peers that are libraries (SQLite, raft-engine, cacache) are in a program of their own, `peers`, which is no part of the
+//! workspace: what they depend on is built where they are measured, and nowhere else.
 
 mod cas;
+mod race;
 mod ratio;
 mod tasks;
 mod wal;
 
+use race::Peers;
 use ratio::Row;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 /// Fewest rounds whose median has an interval worth its name.
 const LEAST_ROUNDS: usize = 7;
@@ -48,6 +52,7 @@ struct Arguments {
     only: Option<Part>,
     root: PathBuf,
     size: Size,
+    peers: Option<Peers>,
     is_test: bool,
 }
 
@@ -55,16 +60,22 @@ fn main() -> ExitCode {
     let arguments = match arguments() {
         Ok(arguments) => arguments,
         Err(reason) => {
-            eprintln!("{reason}; usage: [--json] [--only cas|wal] [--root FOLDER] [--rounds N]");
+            eprintln!("{reason}; usage: [--json] [--only cas|wal] [--root FOLDER] [--rounds N] [--peers PROGRAM]");
             return ExitCode::from(2);
         }
     };
+    let peers = arguments.peers.as_ref();
+    if peers.is_none() {
+        eprintln!(
+            "skipped: SQLite, raft-engine, cacache: they are measured by `cargo xtask bench store`, which builds them"
+        );
+    }
     let mut rows = Vec::new();
     if arguments.only != Some(Part::Wal) {
-        rows.extend(cas::measure(&arguments.root, arguments.size));
+        rows.extend(cas::measure(&arguments.root, arguments.size, peers));
     }
     if arguments.only != Some(Part::Cas) {
-        rows.extend(wal::measure(&arguments.root, arguments.size));
+        rows.extend(wal::measure(&arguments.root, arguments.size, peers));
     }
     if arguments.is_test {
         rows.iter().for_each(|row| println!("ran {}", row.case));
@@ -79,8 +90,8 @@ fn main() -> ExitCode {
 }
 
 fn arguments() -> Result<Arguments, String> {
-    let mut arguments =
-        Arguments { json: false, only: None, root: std::env::temp_dir(), size: Size::WHOLE, is_test: false };
+    let (root, size) = (std::env::temp_dir(), Size::WHOLE);
+    let mut arguments = Arguments { json: false, only: None, root, size, peers: None, is_test: false };
     let mut given = std::env::args().skip(1);
     while let Some(argument) = given.next() {
         let mut value = || given.next().ok_or(format!("{argument} needs a value"));
@@ -97,6 +108,12 @@ fn arguments() -> Result<Arguments, String> {
             "--rounds" => {
                 arguments.size.rounds = value()?.parse().map_err(|_| "--rounds: expected a number".to_owned())?
             }
+            "--peers" => {
+                let program = PathBuf::from(value()?);
+                let found =
+                    program.canonicalize().map_err(|error| format!("--peers {}: {error}", program.display()))?;
+                arguments.peers = Some(Peers::new(found));
+            }
             "--bench" => {} // cargo says so.
             "--test" => (arguments.size, arguments.is_test) = (Size::TEST, true),
             other => return Err(format!("unknown argument `{other}`")),
@@ -106,4 +123,10 @@ fn arguments() -> Result<Arguments, String> {
         return Err(format!("--rounds {}: expected at least {LEAST_ROUNDS}", arguments.size.rounds));
     }
     Ok(arguments)
+}
+
+fn timed(work: impl FnOnce()) -> Duration {
+    let begin = Instant::now();
+    work();
+    begin.elapsed()
 }

@@ -21,7 +21,8 @@ impl Row {
         ratios.sort_by(f64::total_cmp);
         let skip = outside(ratios.len());
         let (low, high) = (ratios[skip], ratios[ratios.len() - 1 - skip]);
-        Row { case: case.to_owned(), ratio: ratios[ratios.len() / 2], low, high, bar, note }
+        let ratio = (ratios[(ratios.len() - 1) / 2] + ratios[ratios.len() / 2]) / 2.0;
+        Row { case: case.to_owned(), ratio, low, high, bar, note }
     }
 
     /// The bar lies above the whole interval: no luck of the rounds explains it.
@@ -37,7 +38,12 @@ impl Row {
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bar = self.bar.map_or(String::new(), |bar| format!(", bar {bar}"));
-        let missed = if self.is_missed() { ", MISSED" } else { "" };
+        let missed = match self.bar {
+            Some(_) if self.is_missed() => ", MISSED",
+            // The rounds differ too much to tell: more of them, or a quieter host.
+            Some(bar) if self.low < bar => ", not certain",
+            _ => "",
+        };
         let Row { case, ratio, low, high, note, .. } = self;
         write!(f, "{case:28} {ratio:.3} ({low:.3} to {high:.3}{bar}{missed})  {note}")
     }

@@ -1,63 +1,43 @@
-//! Tasks on one thread, each awaiting its own record: a loop that polls those that were woken.
+//! Sixty-four tasks on one thread, each awaiting its own record before it appends the next.
 
+use futures_executor::LocalPool;
+use futures_util::task::LocalSpawnExt;
 use rtt_store::Disk;
-use rtt_store::wal::{Pending, Room, WalThread};
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use rtt_store::wal::{LocalWal, Room, WalThread};
+use std::rc::Rc;
 
-struct Woken {
-    flag: AtomicBool,
-    executor: Thread,
-}
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.flag.store(true, Ordering::Release); // Pairs with the swap in `run`.
-        self.executor.unpark();
-    }
-}
-
-struct Task {
-    pending: Pending,
-    left: usize,
-    woken: Arc<Woken>,
-    waker: Waker,
-}
-
-/// Appends `each` records by each of `tasks`, a task's next one as soon as its last is durable.
-pub fn run<D: Disk + Send + 'static>(log: &WalThread<D>, tasks: usize, each: usize, payload: &[u8]) {
-    let append = || log.append(1, payload, Room::Ordinary);
-    let mut running: Vec<Task> = (0..tasks)
-        .map(|_| {
-            let woken = Arc::new(Woken { flag: AtomicBool::new(true), executor: thread::current() });
-            let waker = Waker::from(Arc::clone(&woken));
-            Task { pending: append(), left: each - 1, woken, waker }
-        })
-        .collect();
-    let mut unfinished = tasks;
-    while unfinished > 0 {
-        let mut idle = true;
-        for task in &mut running {
-            while task.woken.flag.swap(false, Ordering::Acquire) {
-                idle = false;
-                let polled = Pin::new(&mut task.pending).poll(&mut Context::from_waker(&task.waker));
-                let Poll::Ready(result) = polled else { continue };
-                result.expect("a durable record");
-                if task.left == 0 {
-                    unfinished -= 1;
-                    break;
-                }
-                task.left -= 1;
-                task.pending = append();
-                task.woken.flag.store(true, Ordering::Release);
+/// Tasks that commit on their own thread whenever none of them can go on.
+pub fn on_one_thread<D: Disk + 'static>(log: &LocalWal<D>, tasks: usize, each: usize, payload: &'static [u8]) {
+    let mut pool = LocalPool::new();
+    for _ in 0..tasks {
+        let log = log.clone();
+        let task = async move {
+            for _ in 0..each {
+                log.append(1, payload, Room::Ordinary).expect("taken").await.expect("durable");
             }
-        }
-        if idle {
-            thread::park();
+        };
+        pool.spawner().spawn_local(task).expect("a task");
+    }
+    loop {
+        pool.run_until_stalled();
+        if log.commit().expect("durable") == 0 {
+            break;
         }
     }
+}
+
+/// The same tasks over a log that another thread commits.
+pub fn handed_over<D: Disk + Send + 'static>(log: WalThread<D>, tasks: usize, each: usize, payload: &'static [u8]) {
+    let log = Rc::new(log);
+    let mut pool = LocalPool::new();
+    for _ in 0..tasks {
+        let log = Rc::clone(&log);
+        let task = async move {
+            for _ in 0..each {
+                log.append(1, payload, Room::Ordinary).await.expect("durable");
+            }
+        };
+        pool.spawner().spawn_local(task).expect("a task");
+    }
+    pool.run();
 }

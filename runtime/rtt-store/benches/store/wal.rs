@@ -1,10 +1,12 @@
-//! The log against raw batches: the same bytes, each batch one pwrite and one fdatasync to a file of synced zeros.
+//! The log and its peers against raw batches: the same bytes, each batch one pwrite and one fdatasync to a file of synced
+//! zeros.
 
 use crate::Size;
+use crate::race::{Contestant, Course, PeerLoad, Peers, quantile, race};
 use crate::ratio::Row;
-use crate::tasks;
+use crate::{tasks, timed};
 use rtt_seal::{Digest, HostId};
-use rtt_store::wal::{BLOCK, Options, Room, Wal, WalThread};
+use rtt_store::wal::{BLOCK, LocalWal, Options, Room, Wal, WalThread};
 use rtt_store::{Answer, Backend, Disk, DiskError, FileId, Request, Token, open_disk};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -18,14 +20,12 @@ const PAYLOAD: usize = 256;
 const RECORD: usize = PAYLOAD + 96;
 /// Bytes of a segment: no round comes to half of it, for what is measured is committing.
 const SEGMENT: u32 = 16 << 20;
+/// What sixty-four appends in flight must reach of raw batches.
+const IN_FLIGHT_BAR: f64 = 0.8;
+/// Logs of others that are measured beside it.
+const PEERS: [&str; 2] = ["sqlite", "raft-engine"];
 /// Share of a lone commit that may not be hashing.
 const NOT_HASHING: f64 = 0.98;
-
-/// Somebody who makes batches of records durable.
-trait Peer {
-    /// Makes `commits` batches of `records` durable, and tells how long each took.
-    fn commit(&mut self, records: usize, commits: usize) -> Vec<Duration>;
-}
 
 /// The limit: nothing but the calls.
 struct Raw {
@@ -40,9 +40,8 @@ impl Raw {
         file.sync_all().expect("synced");
         Raw { file }
     }
-}
 
-impl Peer for Raw {
+    /// Makes `commits` batches of `records` durable, and tells how long each took.
     fn commit(&mut self, records: usize, commits: usize) -> Vec<Duration> {
         let batch = vec![7; (records * RECORD).next_multiple_of(BLOCK)];
         let commit = |index: usize| {
@@ -56,46 +55,87 @@ impl Peer for Raw {
 }
 
 /// Rows of all cases.
-pub fn measure(root: &Path, size: Size) -> Vec<Row> {
-    let mut rows = Vec::new();
-    for backend in [Backend::File, Backend::Uring] {
-        let name = if backend == Backend::File { "file" } else { "uring" };
-        if let Err(error) = open_disk(root, backend) {
-            eprintln!("skipped: {name}: {error}");
-            continue;
+pub fn measure(root: &Path, size: Size, peers: Option<&Peers>) -> Vec<Row> {
+    let mut backends = Vec::new();
+    for (backend, name) in [(Backend::File, "file"), (Backend::Uring, "uring")] {
+        match open_disk(root, backend) {
+            Ok(_) => backends.push((backend, name)),
+            Err(error) => eprintln!("skipped: {name}: {error}"),
         }
-        rows.push(in_flight(root, size, backend, name));
-        rows.extend([1, 8, 64].map(|writers| writers_row(root, size, backend, name, writers)));
-        rows.extend(lone_writer(root, size, backend, name));
     }
+    let mut rows = in_flight(root, size, &backends, peers);
+    rows.extend([1, 8, 64].into_iter().flat_map(|writers| by_writers(root, size, &backends, peers, writers)));
+    rows.extend(backends.iter().flat_map(|(backend, name)| lone_writer(root, size, *backend, name)));
     rows
 }
 
-/// Sixty-four appends in flight: tasks on one thread, each awaiting its own.
-fn in_flight(root: &Path, size: Size, backend: Backend, name: &str) -> Row {
-    let times = interleaved(root, size, 64, |folder| {
-        let log = open_log(folder, backend);
-        let begin = Instant::now();
-        tasks::run(&log, 64, size.commits, &[7; PAYLOAD]);
-        begin.elapsed()
-    });
-    row(&format!("wal/in_flight/64/{name}"), &times, Some(0.8), 64 * size.commits)
+/// Sixty-four appends in flight: tasks on one thread, each awaiting its own. The peers get the sixty-four as one batch.
+fn in_flight(root: &Path, size: Size, backends: &[(Backend, &str)], peers: Option<&Peers>) -> Vec<Row> {
+    const TASKS: usize = 64;
+    let (case, commits) = (|name: &str| format!("wal/in_flight/64/{name}"), size.commits);
+    let mut contestants = Vec::new();
+    for (backend, name) in backends.iter().copied() {
+        let ours = Contestant::new(case(name), move |folder| {
+            let log = LocalWal::new(open_log(folder, backend));
+            timed(|| tasks::on_one_thread(&log, TASKS, commits, &[7; PAYLOAD]))
+        });
+        // Promised of the default; the other is taken only where a probe of the host finds it no slower.
+        contestants.push(if backend == Backend::File { ours.with_bar(IN_FLIGHT_BAR) } else { ours });
+    }
+    let handed_over = |folder: &Path| {
+        let log = start(folder, Backend::File);
+        timed(|| tasks::handed_over(log, TASKS, commits, &[7; PAYLOAD]))
+    };
+    contestants.push(Contestant::new(case("thread"), handed_over).with_note(", committed by another thread"));
+    for (name, peers) in PEERS.into_iter().flat_map(|name| peers.map(|peers| (name, peers))) {
+        let load = PeerLoad { writers: 1, commits, records: TASKS, bytes: PAYLOAD };
+        contestants.push(Contestant::new(case(name), move |folder| peers.round(name, folder, load)));
+    }
+    race(&course(root, size, TASKS), |folder| limit(folder, size, TASKS), contestants)
 }
 
 /// Threads, each waiting for its own record.
-fn writers_row(root: &Path, size: Size, backend: Backend, name: &str, writers: usize) -> Row {
-    let times =
-        interleaved(root, size, writers, |folder| by_threads(&open_log(folder, backend), writers, size.commits));
-    let mut row = row(&format!("wal/writers/{writers}/{name}"), &times, None, writers * size.commits);
-    if writers > 1 {
-        let nothing = by_threads(
-            &start(Wal::open(NoDisk::default(), &options(), None).expect("a log").0, NoDisk::default()),
-            writers,
-            size.commits,
-        );
-        row.note += &format!("; on a disk that does nothing {} records/s", rate(nothing, writers * size.commits));
+fn by_writers(
+    root: &Path,
+    size: Size,
+    backends: &[(Backend, &str)],
+    peers: Option<&Peers>,
+    writers: usize,
+) -> Vec<Row> {
+    let (case, commits) = (|name: &str| format!("wal/writers/{writers}/{name}"), size.commits);
+    let mut contestants = Vec::new();
+    for (backend, name) in backends.iter().copied() {
+        contestants.push(Contestant::new(case(name), move |folder| {
+            let log = start(folder, backend);
+            timed(|| by_threads(&log, writers, commits))
+        }));
     }
-    row
+    let nothing = |_: &Path| {
+        let wal = Wal::open(NoDisk::default(), &options(), None).expect("a log").0;
+        let log = WalThread::start(wal, NoDisk::default());
+        timed(|| by_threads(&log, writers, commits))
+    };
+    contestants.push(Contestant::new(case("no_disk"), nothing).with_note(", ours on a disk that does nothing"));
+    for (name, peers) in PEERS.into_iter().flat_map(|name| peers.map(|peers| (name, peers))) {
+        // SQLite commits one writer after the other: fewer commits say as much, and the round ends the same day.
+        let fewer = if name == "sqlite" { commits.div_ceil(writers) } else { commits };
+        let load = PeerLoad { writers, commits: fewer, records: 1, bytes: PAYLOAD };
+        contestants.push(Contestant::new(case(name), move |folder| {
+            peers.round(name, folder, load).mul_f64(commits as f64 / fewer as f64)
+        }));
+    }
+    race(&course(root, size, writers), |folder| limit(folder, size, writers), contestants)
+}
+
+fn course(root: &Path, size: Size, records: usize) -> Course<'_> {
+    Course { root, rounds: size.rounds, work: records * size.commits, unit: "records" }
+}
+
+fn limit(folder: &Path, size: Size, records: usize) -> Duration {
+    let mut raw = Raw::new(folder);
+    timed(|| {
+        raw.commit(records, size.commits);
+    })
 }
 
 /// One writer on its own thread: p99, and the share of a commit that is hashing and chaining.
@@ -144,39 +184,7 @@ fn hashing() -> Duration {
     begin.elapsed() / count
 }
 
-/// Runs ours and the limit in turn, each first in every second round; returns the times of both.
-fn interleaved(root: &Path, size: Size, records: usize, ours: impl Fn(&Path) -> Duration) -> Vec<(Duration, Duration)> {
-    let limit = |folder: &Path| {
-        let mut raw = Raw::new(folder);
-        let begin = Instant::now();
-        raw.commit(records, size.commits);
-        begin.elapsed()
-    };
-    let round = |round: usize| {
-        let folder = tempfile::tempdir_in(root).expect("a folder");
-        let folder = folder.path();
-        if round.is_multiple_of(2) {
-            let ours = ours(folder);
-            (ours, limit(folder))
-        } else {
-            let limit = limit(folder);
-            (ours(folder), limit)
-        }
-    };
-    (0..size.rounds).map(round).collect()
-}
-
-fn row(case: &str, times: &[(Duration, Duration)], bar: Option<f64>, records: usize) -> Row {
-    let ratios = times.iter().map(|(ours, limit)| limit.as_secs_f64() / ours.as_secs_f64()).collect();
-    let middle =
-        |pick: fn(&(Duration, Duration)) -> Duration| quantile(&times.iter().map(pick).collect::<Vec<_>>(), 0.5);
-    let (ours, limit) = (middle(|each| each.0), middle(|each| each.1));
-    let note = format!("{} records/s, raw {}", rate(ours, records), rate(limit, records));
-    Row::of(case, ratios, bar, note)
-}
-
-fn by_threads<D: Disk + Send + 'static>(log: &WalThread<D>, writers: usize, commits: usize) -> Duration {
-    let begin = Instant::now();
+fn by_threads<D: Disk + Send + 'static>(log: &WalThread<D>, writers: usize, commits: usize) {
     thread::scope(|scope| {
         for _ in 0..writers {
             scope.spawn(|| {
@@ -186,30 +194,18 @@ fn by_threads<D: Disk + Send + 'static>(log: &WalThread<D>, writers: usize, comm
             });
         }
     });
-    begin.elapsed()
 }
 
 fn options() -> Options {
     Options { segment_bytes: SEGMENT, ..Options::new(HostId(Digest::of(b"bench"))) }
 }
 
-fn open_log(folder: &Path, backend: Backend) -> WalThread<Box<dyn Disk + Send>> {
-    let open = || open_disk(folder, backend).expect("a disk");
-    start(Wal::open(open(), &options(), None).expect("a log").0, open())
+fn open_log(folder: &Path, backend: Backend) -> Wal<Box<dyn Disk + Send>> {
+    Wal::open(open_disk(folder, backend).expect("a disk"), &options(), None).expect("a log").0
 }
 
-fn start<D: Disk + Send + 'static>(wal: Wal<D>, making: D) -> WalThread<D> {
-    WalThread::start(wal, making)
-}
-
-fn rate(time: Duration, records: usize) -> u64 {
-    (records as f64 / time.as_secs_f64()) as u64
-}
-
-fn quantile(times: &[Duration], at: f64) -> Duration {
-    let mut times = times.to_vec();
-    times.sort();
-    times[((times.len() - 1) as f64 * at).round() as usize]
+fn start(folder: &Path, backend: Backend) -> WalThread<Box<dyn Disk + Send>> {
+    WalThread::start(open_log(folder, backend), open_disk(folder, backend).expect("a disk"))
 }
 
 /// A disk that does nothing: what is left is threads and hashing.

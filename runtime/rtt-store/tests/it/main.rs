@@ -11,4 +11,5 @@ mod disk;
 mod wal_damage;
 mod wal_disk;
 mod wal_faults;
+mod wal_tasks;
 mod wal_writing;

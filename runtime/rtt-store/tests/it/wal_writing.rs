@@ -10,21 +10,17 @@ use rtt_store::wal::{
     Witness, read_log,
 };
 use rtt_store::{Backend, Cause, Counters, Counts, Disk, open_disk};
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::thread;
 
-fn large() -> Options {
+pub fn large() -> Options {
     Options { segment_bytes: 8 << 20, ..options() }
 }
 
-type AnyDisk = Box<dyn Disk + Send>;
+pub type AnyDisk = Box<dyn Disk + Send>;
 
 /// Runs a test over each way to the disk that this host has; `open` opens the same folder as often as it is called.
-fn on_each_backend(test: impl Fn(&dyn Fn() -> AnyDisk)) {
+pub fn on_each_backend(test: impl Fn(&dyn Fn() -> AnyDisk)) {
     for backend in [Backend::File, Backend::Uring] {
         let folder = tempfile::tempdir().expect("a folder");
         match open_disk(folder.path(), backend) {
@@ -35,7 +31,7 @@ fn on_each_backend(test: impl Fn(&dyn Fn() -> AnyDisk)) {
     }
 }
 
-fn counters(disk: &AnyDisk) -> Arc<Counters> {
+pub fn counters(disk: &AnyDisk) -> Arc<Counters> {
     disk.counters().expect("a disk of this host")
 }
 
@@ -93,69 +89,6 @@ fn many_threads_append_to_one_log() {
         let found: Vec<_> = found.records.into_iter().map(|record| (record.sequence, record.payload)).collect();
         assert_eq!(found, acknowledged);
     });
-}
-
-/// Sixty-four tasks on one thread, without a runtime: a plain loop polls those that were woken.
-#[test]
-fn tasks_await_their_own_records() {
-    const TASKS: usize = 64;
-    const ROUNDS: usize = 10;
-    on_each_backend(|open| {
-        let (wal, _) = Wal::open(open(), &large(), None).expect("a new log");
-        let log = WalThread::start(wal, open());
-        run_tasks(&log, TASKS, ROUNDS);
-        let wal = log.close();
-        assert_eq!(wal.acknowledged(), (TASKS * ROUNDS) as u64);
-        drop(wal);
-        let found = read_log(open(), &large()).expect("read");
-        assert_eq!((found.records.len(), found.torn), (TASKS * ROUNDS, None));
-    });
-}
-
-struct Woken {
-    flag: AtomicBool,
-    executor: Thread,
-}
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.flag.store(true, Ordering::Release); // Pairs with the swap of the executor.
-        self.executor.unpark();
-    }
-}
-
-fn run_tasks(log: &WalThread<AnyDisk>, tasks: usize, rounds: usize) {
-    let append = |task: usize| log.append(1, &payload(task as u64), Room::Ordinary);
-    let mut running: Vec<(Pending, usize, Arc<Woken>)> = (0..tasks)
-        .map(|task| {
-            let woken = Woken { flag: AtomicBool::new(true), executor: thread::current() };
-            (append(task), rounds - 1, Arc::new(woken))
-        })
-        .collect();
-    let mut left = tasks;
-    while left > 0 {
-        let mut idle = true;
-        for (task, (pending, more, woken)) in running.iter_mut().enumerate() {
-            while woken.flag.swap(false, Ordering::Acquire) {
-                idle = false;
-                let waker = Waker::from(Arc::clone(woken));
-                let Poll::Ready(result) = Pin::new(&mut *pending).poll(&mut Context::from_waker(&waker)) else {
-                    continue;
-                };
-                result.expect("durable");
-                if *more == 0 {
-                    left -= 1;
-                    break;
-                }
-                *more -= 1;
-                *pending = append(task);
-                woken.flag.store(true, Ordering::Release);
-            }
-        }
-        if idle {
-            thread::park();
-        }
-    }
 }
 
 /// Over small segments, with the second thread making them ahead.
