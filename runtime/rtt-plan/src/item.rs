@@ -24,7 +24,8 @@ pub struct ItemPath(String);
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ItemName(String);
 
-/// Permission bits of a file, printed as four octal digits. No set-id and no sticky bit, and never writable for others.
+/// Permission bits of a file, printed as four octal digits. No set-id and no sticky bit, never writable for
+/// others, and readable for the owner, for what runs is read back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileMode(u16);
 
@@ -58,7 +59,9 @@ pub enum ItemError {
         found: String,
     },
     /// No mode.
-    #[error("mode {found:.80?}: expected four octal digits `0000`..=`0775`, not writable for others")]
+    #[error(
+        "mode {found:.80?}: expected four octal digits `0400`..=`0775`, readable for the owner, not writable for others"
+    )]
     Mode {
         /// What was read.
         found: String,
@@ -98,7 +101,7 @@ impl ItemName {
 impl FileMode {
     /// The mode with these bits, where a plan may set them.
     pub const fn new(bits: u16) -> Option<FileMode> {
-        if bits <= 0o777 && bits & 0o002 == 0 { Some(FileMode(bits)) } else { None }
+        if bits <= 0o777 && bits & 0o402 == 0o400 { Some(FileMode(bits)) } else { None }
     }
 
     /// The permission bits.
@@ -271,8 +274,11 @@ mod tests {
     fn names_modes_and_what_stood_before_have_one_text() {
         check::<ItemName>(&["feed", "0", "a.b-c_d"], &["", "-a", ".a", "A", "a/b", "a b", &"a".repeat(65)]);
         check::<FileMode>(
-            &["0000", "0644", "0755", "0775"],
-            &["644", "00644", "0o644", "0888", "1644", "4755", "0646", "0777", "+644", "", " 644"],
+            &["0400", "0644", "0755", "0775"],
+            &[
+                "0000", "0244", "0077", "644", "00644", "0o644", "0888", "1644", "4755", "0646", "0777", "+644", "",
+                " 644",
+            ],
         );
         let digest = "ab".repeat(32);
         check::<Before>(&["absent", &digest], &["", "Absent", &digest.to_uppercase(), &digest[1..]]);

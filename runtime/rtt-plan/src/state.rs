@@ -71,6 +71,16 @@ pub enum ConflictError {
         /// The file below it.
         below: String,
     },
+    /// The participant's state would be too large to be told.
+    #[error("{participant} {item}: the state would be {bytes} bytes of canonical text, expected at most {STATE_LIMIT}")]
+    TooLarge {
+        /// The participant.
+        participant: &'static str,
+        /// The item.
+        item: String,
+        /// Bytes of the state with it.
+        bytes: usize,
+    },
     /// The host has no such participant.
     #[error("{participant} {item}: this host has no participant `{participant}`")]
     NoParticipant {
@@ -195,7 +205,23 @@ impl HostState {
             let index = ops.iter().rposition(|op| op.item() == file || op.item() == below).unwrap_or_default();
             EffectError::Op { index, source }
         })?;
+        state.check_sizes(ops)?;
         Ok(state)
+    }
+}
+
+impl HostState {
+    /// Whether each participant's text can be read back: the last op of one that is too large is told.
+    fn check_sizes(&self, ops: &[Op]) -> Result<(), EffectError> {
+        for (name, inventory) in &self.participants {
+            let bytes = inventory.to_canonical().len();
+            let last = ops.iter().enumerate().rfind(|(_, op)| op.participant() == name);
+            if let Some((index, op)) = last.filter(|_| bytes > STATE_LIMIT) {
+                let (participant, item) = (op.participant(), op.item().to_owned());
+                return Err(EffectError::Op { index, source: ConflictError::TooLarge { participant, item, bytes } });
+            }
+        }
+        Ok(())
     }
 }
 

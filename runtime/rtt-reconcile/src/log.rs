@@ -6,12 +6,13 @@
 //! each plan that was verified since.
 
 use crate::entry::{Beside, Entry, EntryError};
-use rtt_model::{Action, Broken, Duty, State, next_state, resolve};
+use rtt_model::{Action, Begin, Broken, Duty, State, next_state, resolve};
 use rtt_plan::{EffectError, HostState, Plan};
-use rtt_seal::{HostId, LoadError, SealError, SigningKey, TrustError, TrustedKeys};
+use rtt_seal::{HostId, LoadError, SealError, Sealed, SigningKey, TrustError, TrustedKeys};
 use rtt_store::Disk;
 use rtt_store::wal::{
-    AppendError, CHECKPOINT_KIND, CheckpointError, OpenError, Options, Record, Room, Torn, Wal, Witness, WitnessError,
+    AppendError, CHECKPOINT_KIND, Checkpoint, CheckpointError, OpenError, Options, Record, Room, Torn, Wal, Witness,
+    WitnessError, merkle,
 };
 
 /// Why the log cannot be opened.
@@ -20,9 +21,44 @@ pub enum LogError {
     /// The store refuses it.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The witness does not tell what it has seen.
-    #[error("the witness cannot be asked")]
+    /// The witness does not tell what it has seen, or does not take what it has not.
+    #[error("the witness does not answer")]
     Witness(#[from] WitnessError),
+    /// The witness lost what it was given.
+    #[error(
+        "the log has {records} records and was witnessed before, but the witness remembers nothing: bring its memory back, or, \
+         where nobody took it away on purpose, `rtt log remember` gives it the last checkpoint again"
+    )]
+    WitnessGone {
+        /// Records in the log.
+        records: u64,
+    },
+    /// A checkpoint was not signed by this host.
+    #[error("record {record}: the checkpoint is not this host's")]
+    Checkpoint {
+        /// The record.
+        record: u64,
+        /// Why.
+        source: Box<SealError>,
+    },
+    /// A checkpoint tells other records than those before it.
+    #[error("record {record}: the checkpoint tells other records than the log has")]
+    OtherRecords {
+        /// The record.
+        record: u64,
+    },
+    /// A plan was begun that no planner of its time signed.
+    #[error(
+        "plan {plan} was begun in the log, but no planner of trust version {trust_version} signed it: it is not carried out"
+    )]
+    Unsigned {
+        /// The plan.
+        plan: rtt_model::PlanId,
+        /// Version of the trust document that was in force.
+        trust_version: u64,
+        /// Why; `None` where that version is not known here.
+        source: Option<Box<SealError>>,
+    },
     /// What the witness remembers was not signed by this host.
     #[error("what the witness remembers is not this host's: ask who keeps it")]
     Witnessed(#[source] SealError),
@@ -85,6 +121,8 @@ pub struct Told {
     pub previous: Option<HostState>,
     /// The plan of the open transaction.
     pub plan: Option<Plan>,
+    /// Its Begin, and the envelope that it came in.
+    begun: Option<(Begin, Vec<u8>)>,
 }
 
 impl Told {
@@ -108,7 +146,9 @@ impl Told {
     fn take(&mut self, state: State, entry: Entry) -> Result<(), EffectError> {
         match (&entry.action, entry.beside) {
             (Action::Genesis { .. }, Beside::State(held)) => self.held = held,
-            (Action::Begin(_), Beside::Plan(plan, _)) => self.plan = Some(*plan),
+            (Action::Begin(begin), Beside::Plan(plan, envelope)) => {
+                (self.plan, self.begun) = (Some(*plan), Some((begin.clone(), envelope)));
+            }
             (Action::Verified { .. }, _) => {
                 let plan = self.plan.take().expect("LOGGED-1: what is verified was begun");
                 let after = plan.effect(&self.held)?;
@@ -120,6 +160,69 @@ impl Told {
         self.state = state;
         Ok(())
     }
+}
+
+/// The last checkpoint of a log, where it tells more than the witness has seen: a crash or a failure came between the two,
+/// and until the witness has it too, an end could be cut off unseen.
+///
+/// # Errors
+/// [`LogError::WitnessGone`]: of all checkpoints but the very first, the one before it was witnessed.
+fn unwitnessed(
+    records: &[Record],
+    witnessed: Option<u64>,
+    keys: &TrustedKeys,
+) -> Result<Option<Sealed<Checkpoint>>, LogError> {
+    let mut checkpoints = records.iter().rev().filter(|record| record.kind == CHECKPOINT_KIND);
+    let Some(last) = checkpoints.next() else { return Ok(None) };
+    if witnessed.is_none() && checkpoints.next().is_some() {
+        return Err(LogError::WitnessGone { records: records.len() as u64 });
+    }
+    let (sealed, checkpoint) = checkpoint_of(last, keys)?;
+    Ok(witnessed.is_none_or(|size| size < checkpoint.size).then_some(sealed))
+}
+
+fn checkpoint_of(record: &Record, keys: &TrustedKeys) -> Result<(Sealed<Checkpoint>, Checkpoint), LogError> {
+    let sealed = Sealed::<Checkpoint>::from_bytes(record.payload.clone());
+    let verified = sealed.clone().verify(keys);
+    let verified =
+        verified.map_err(|source| LogError::Checkpoint { record: record.sequence, source: Box::new(source) })?;
+    Ok((sealed, verified.into_document()))
+}
+
+/// Whose signature a plan needed when it was begun: the planners of that trust version at that time, where it is known.
+pub type Planners<'a> = dyn Fn(&Begin) -> Option<TrustedKeys> + 'a;
+
+/// Checks again what was checked when the records were written: this host signed every checkpoint, and each tells the records
+/// before it; a planner signed every plan that was begun. Returns the last checkpoint.
+///
+/// # Errors
+/// [`LogError`] for the first record that does not hold.
+pub fn audit(
+    records: &[Record],
+    host: &TrustedKeys,
+    planners: &Planners<'_>,
+) -> Result<Option<Sealed<Checkpoint>>, LogError> {
+    let (mut frontier, mut last) = (merkle::Frontier::default(), None);
+    for record in records {
+        if record.kind == CHECKPOINT_KIND {
+            let (sealed, checkpoint) = checkpoint_of(record, host)?;
+            if (checkpoint.size, checkpoint.root) != (record.sequence, frontier.root()) {
+                return Err(LogError::OtherRecords { record: record.sequence });
+            }
+            last = Some(sealed);
+        } else if let Entry { action: Action::Begin(begin), beside: Beside::Plan(_, envelope) } = Entry::read(record)? {
+            signed_by_planner(&begin, &envelope, planners)?;
+        }
+        frontier.push(&record.digest);
+    }
+    Ok(last)
+}
+
+fn signed_by_planner(begin: &Begin, envelope: &[u8], planners: &Planners<'_>) -> Result<(), LogError> {
+    let unsigned = |source| LogError::Unsigned { plan: begin.plan, trust_version: begin.trust_version, source };
+    let keys = planners(begin).ok_or_else(|| unsigned(None))?;
+    Sealed::<Plan>::from_bytes(envelope.to_vec()).verify(&keys).map_err(|source| unsigned(Some(Box::new(source))))?; // REC-1
+    Ok(())
 }
 
 /// A log that is open for writing.
@@ -148,12 +251,26 @@ impl<'a, D: Disk> Log<'a, D> {
             witness.recall()?.map(|sealed| sealed.verify(&keys)).transpose().map_err(LogError::Witnessed)?;
         let (wal, opened) = Wal::open(disk, options, witnessed.as_deref())?;
         let told = Told::of(&opened.records)?;
+        if let Some(newer) = unwitnessed(&opened.records, witnessed.map(|witnessed| witnessed.size), &keys)? {
+            witness.remember(&newer)?;
+        }
         Ok((Log { wal, told, host: options.origin, key, witness }, opened.torn))
     }
 
     /// What the log tells.
     pub fn told(&self) -> &Told {
         &self.told
+    }
+
+    /// REC-1: whether the open plan is one that a planner signed: the log is read before anybody asks for a signature.
+    ///
+    /// # Errors
+    /// [`LogError::Unsigned`].
+    pub fn check_open(&self, planners: &Planners<'_>) -> Result<(), LogError> {
+        match (self.told.state.open(), &self.told.begun) {
+            (Some(_), Some((begin, envelope))) => signed_by_planner(begin, envelope, planners),
+            _ => Ok(()),
+        }
     }
 
     /// The host whose log it is.

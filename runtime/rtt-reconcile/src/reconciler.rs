@@ -21,7 +21,7 @@
 //! Not here: keys and files of an operator (`rtt`), what a participant does (`tree`), the log's bytes (`rtt-store`).
 
 use crate::entry::{Beside, Entry, model_plan};
-use crate::log::{Log, WriteError};
+use crate::log::{Log, LogError, Planners, WriteError};
 use rtt_model::{Action, Begin, Duty, Participants, Reason, Root};
 use rtt_plan::{
     Build, EffectError, HostFacts, HostState, Inventory, Kind, Participant, ParticipantError, Plan, PlanId, Policy,
@@ -30,6 +30,7 @@ use rtt_plan::{
 use rtt_seal::{KeyId, SealError, Sealed, TrustedKeys, Verified};
 use rtt_store::Disk;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 /// What the host holds against a plan, beside its log.
 #[derive(Clone, Debug)]
@@ -95,7 +96,7 @@ pub enum ApplyError {
     #[error(transparent)]
     Refused(#[from] RefuseError),
     /// The state that runs is not the one in the log.
-    #[error("{} of the running state changed behind the log: `rtt plan status` shows them; put them back", count(.0))]
+    #[error("{}: `rtt plan status` shows them; put them back", changed(.0))]
     Drift(Vec<Drift>),
     /// It does not lead where it says.
     #[error("the plan does not fit the state")]
@@ -123,8 +124,11 @@ pub enum SettleError {
     /// The log takes no more.
     #[error("the log does not take what happened; nothing is lost: fix the cause and open it again")]
     Write(#[from] WriteError),
+    /// What runs cannot be told, so that the log cannot begin with it.
+    #[error("the log was not begun")]
+    Genesis(#[source] Box<ParticipantError>),
     /// A participant cannot go back, or cannot tell what runs.
-    #[error("plan {plan} is in doubt: {doing} did not succeed; fix the cause, then `rtt recover` goes on")]
+    #[error("plan {plan} is in doubt: {doing} did not succeed; fix the cause, then `rtt plan status` goes on")]
     Participant {
         /// The plan.
         plan: PlanId,
@@ -134,7 +138,9 @@ pub enum SettleError {
         source: Box<ParticipantError>,
     },
     /// All have gone back, but what runs is not the base.
-    #[error("plan {plan} was undone, but root {found} runs, expected {expected}: put it back, then `rtt recover`")]
+    #[error(
+        "plan {plan} was undone, but root {found} runs, expected {expected}: put it back, then `rtt plan status` goes on"
+    )]
     Unrestored {
         /// The plan.
         plan: PlanId,
@@ -142,6 +148,27 @@ pub enum SettleError {
         found: StateRoot,
         /// The base.
         expected: StateRoot,
+    },
+    /// What is about to be changed was changed by somebody else since the plan was made.
+    #[error(
+        "plan {plan} is behind its commit point, but {}: put them back, then `rtt plan status` goes on", changed(.drift)
+    )]
+    Drift {
+        /// The plan.
+        plan: PlanId,
+        /// What was changed.
+        drift: Vec<Drift>,
+    },
+    /// The open plan was not signed by a planner.
+    #[error(transparent)]
+    Unsigned(Box<LogError>),
+    /// The transaction is closed, and its checkpoint is not made or not witnessed.
+    #[error("the plan is {ended}; but it is not sealed: the next command tries again")]
+    Unsealed {
+        /// How it ended.
+        ended: Box<Ended>,
+        /// Why there is no checkpoint.
+        source: Box<WriteError>,
     },
     /// The log names a participant that this host does not have.
     #[error("plan {plan} has a participant `{participant}`, which this host lacks")]
@@ -153,9 +180,22 @@ pub enum SettleError {
     },
 }
 
-fn count(drift: &[Drift]) -> String {
+fn changed(drift: &[Drift]) -> String {
     let first = drift.first().map_or(String::new(), |first| format!(" ({} {})", first.participant, first.item));
-    format!("{} items{first}", drift.len())
+    let items = if drift.len() == 1 { "item" } else { "items" };
+    format!("{} {items}{first} of the running state changed behind the log", drift.len())
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ended::Verified { generation, root } => write!(f, "verified: generation {generation}, state root {root}"),
+            Ended::Aborted { cause, .. } => write!(f, "aborted, nothing of it ran: {cause}"),
+            Ended::RolledBack { cause, generation, .. } => {
+                write!(f, "rolled back to the state before it, as generation {generation}: {cause}")
+            }
+        }
+    }
 }
 
 /// The one writer of a host's state.
@@ -166,30 +206,51 @@ pub struct Reconciler<'a, D> {
 
 impl<'a, D: Disk> Reconciler<'a, D> {
     /// Takes the log over, begins it where it is empty, and does what a crash left to do; how the transaction that was
-    /// open ended, if one was.
+    /// open ended, if one was. `planners` are those whose signature an open plan must have.
     ///
     /// # Errors
-    /// [`SettleError`].
+    /// [`SettleError`]; nothing was overwritten that the open plan did not put there.
     ///
     /// # Panics
     /// When two participants have one name.
     pub fn open(
         log: Log<'a, D>,
         participants: Vec<Box<dyn Participant + 'a>>,
+        planners: &Planners<'_>,
     ) -> Result<(Reconciler<'a, D>, Option<Ended>), SettleError> {
         let count = participants.len();
         let participants: BTreeMap<_, _> = participants.into_iter().map(|p| (p.name().to_owned(), p)).collect();
         assert_eq!(participants.len(), count, "each participant has a name of its own");
         let mut reconciler = Reconciler { log, participants };
         if reconciler.log.told().state.host().is_none() {
-            let held =
-                reconciler.scan().map_err(|source| in_doubt(PlanId(rtt_seal::Digest([0; 32])), "scanning", source))?;
+            let held = reconciler.scan().map_err(|source| SettleError::Genesis(Box::new(source)))?;
             let host = rtt_model::HostId(reconciler.log.host().0.0);
             let action = Action::Genesis { host, root: Root(held.root().0.0) };
             reconciler.log.write(Entry { action, beside: Beside::State(held) })?;
         }
+        if let Some(Duty::Commit { plan, .. } | Duty::Verify { plan, .. }) = reconciler.log.duty() {
+            let signed = reconciler.log.check_open(planners);
+            signed.map_err(|error| SettleError::Unsigned(Box::new(error)))?;
+            reconciler.check_others(plan)?;
+        }
         let ended = reconciler.settle(Reason::Recovered, "the log was opened again")?;
         Ok((reconciler, ended))
+    }
+
+    /// Whether all that the open plan is yet to change is what it was made for, or what it makes: anything else is somebody
+    /// else's, and is not overwritten. Before a commit without a crash in between, REC-6 has just seen it.
+    fn check_others(&mut self, plan: rtt_model::PlanId) -> Result<(), SettleError> {
+        // What cannot be told is not verified either: the transaction goes back.
+        let Ok(runs) = self.scan() else { return Ok(()) };
+        let told = self.log.told();
+        let open = told.plan.as_ref().expect("LOGGED-1: what is open was begun");
+        let after = open.effect(&told.held).unwrap_or_else(|_| told.held.clone());
+        let mut drift = drift(&told.held, &runs);
+        drift.retain(|change| {
+            let target = after.participants.get(&change.participant);
+            target != runs.participants.get(&change.participant)
+        });
+        if drift.is_empty() { Ok(()) } else { Err(SettleError::Drift { plan: plan_of(plan), drift }) }
     }
 
     /// The log.
@@ -363,14 +424,19 @@ impl<'a, D: Disk> Reconciler<'a, D> {
                         self.log.write(Entry::of(Action::Undo { plan, reason }))?; // REC-8
                     }
                 }
-                Duty::Verify { plan, target_root } => match self.read_back(plan)? {
-                    found if found == target_root => {
+                // REC-9: what cannot be read back was not read back.
+                Duty::Verify { plan, target_root } => match self.read_back(plan) {
+                    Ok(found) if found == target_root => {
                         self.log.write(Entry::of(Action::Verified { plan, root: found }))?; // REC-9
                         let state = &self.log.told().state;
                         ended = Some(Ended::Verified { generation: state.generation(), root: root_of(found) });
                     }
-                    found => {
-                        (reason, cause) = (Reason::VerifyFailed, format!("root {found} was read back"));
+                    other => {
+                        let told = other.map_or_else(
+                            |error| rtt_seal::in_full(&error),
+                            |found| format!("root {found} was read back"),
+                        );
+                        (reason, cause) = (Reason::VerifyFailed, told);
                         self.log.write(Entry::of(Action::Undo { plan, reason }))?;
                     }
                 },
@@ -384,7 +450,14 @@ impl<'a, D: Disk> Reconciler<'a, D> {
                     self.log.write(Entry::of(Action::RolledBack { plan, generation, root: found }))?;
                     ended = Some(Ended::RolledBack { reason, cause: cause.clone(), generation });
                 }
-                Duty::Checkpoint => self.log.checkpoint()?,
+                Duty::Checkpoint => match (self.log.checkpoint(), ended.take()) {
+                    (Ok(()), told) => ended = told,
+                    (Err(error), Some(ended)) => {
+                        let (ended, source) = (Box::new(ended), Box::new(error));
+                        return Err(SettleError::Unsealed { ended, source });
+                    }
+                    (Err(source), None) => return Err(source.into()),
+                },
             }
         }
         Ok(ended)

@@ -76,7 +76,7 @@ pub enum TrustStoreError {
         source: Box<TrustRootError>,
     },
     /// A version is missing between others.
-    #[error("{} is missing, though later versions are there: copy it from where you got them", path.display())]
+    #[error("{} is missing, though later versions are known: copy it from where you got them", path.display())]
     Gap {
         /// The file.
         path: PathBuf,
@@ -107,12 +107,28 @@ impl TrustStore {
     /// # Errors
     /// [`TrustStoreError`], which names the file.
     pub fn load(directory: &Path) -> Result<TrustStore, TrustStoreError> {
+        TrustStore::walk(directory, LIMIT)
+    }
+
+    /// The trust as it was in force with this version, for what was signed then.
+    ///
+    /// # Errors
+    /// [`TrustStoreError`]; [`TrustStoreError::Gap`] for a version that was not followed here yet.
+    pub fn load_at(directory: &Path, version: u64) -> Result<TrustStore, TrustStoreError> {
+        let then = TrustStore::walk(directory, version)?;
+        if then.current.version == version {
+            return Ok(then);
+        }
+        Err(TrustStoreError::Gap { path: path_of(directory, version) })
+    }
+
+    fn walk(directory: &Path, until: u64) -> Result<TrustStore, TrustStoreError> {
         let empty = || TrustStoreError::Empty { directory: directory.into() };
         let found = versions(directory).map_err(|error| match error {
             TrustStoreError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => empty(),
             error => error,
         })?;
-        let last = *found.last().ok_or_else(empty)?;
+        let last = (*found.last().ok_or_else(empty)?).min(until);
         check_directory(directory)?;
         let mut current: Option<Verified<TrustRoot>> = None;
         for version in 1..=last {

@@ -276,7 +276,7 @@ impl<'k> World<'k> {
             Err(_) if self.is_excused(injected) => return Ok(false),
             Err(error) => return Err(format!("log: {}", rtt_seal::in_full(&error))),
         };
-        match Reconciler::open(log, self.shelves.participants(&self.device)) {
+        match Reconciler::open(log, self.shelves.participants(&self.device), &|_| Some(self.keys.trusted.clone())) {
             Ok((reconciler, _)) => self.reconciler = Some(reconciler),
             Err(_) if self.is_excused(injected) => return Ok(false),
             Err(error) => return Err(format!("recovery: {}", rtt_seal::in_full(&error))),

@@ -155,3 +155,20 @@ proptest! {
         prop_assert_eq!(back.root(), build(&before).root());
     }
 }
+
+/// What cannot be read back is not begun: the limit counts for what ops make of a state too.
+#[test]
+fn a_state_that_is_too_large_to_be_told_is_not_made() {
+    let mut large = HostState::empty();
+    let name = |index: usize| format!("{index:08}{}", "a".repeat(192));
+    let each = Inventory { items: [(name(0), item(1))].into() }.to_canonical().len();
+    let files = (0..STATE_LIMIT / each).map(|index| (name(index), item(1))).collect();
+    large.participants.insert(Op::FILES.to_owned(), Inventory { items: files });
+    let room = STATE_LIMIT - large.participants[Op::FILES].to_canonical().len();
+    assert!(large.after(&[remove(&name(3), 1)]).is_ok(), "what shrinks is carried out");
+    let ops: Vec<Op> =
+        (0..=room / each + 1).map(|index| put(&format!("b/{}", name(index)), 1, Before::Absent)).collect();
+    let error = large.after(&ops).expect_err("too large");
+    let EffectError::Op { index, source: ConflictError::TooLarge { bytes, .. } } = &error else { panic!("{error}") };
+    assert!(*index == ops.len() - 1 && *bytes > STATE_LIMIT, "{error}");
+}

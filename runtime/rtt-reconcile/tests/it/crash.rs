@@ -9,13 +9,20 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 /// Fails for good after so many requests that change something: as a disk that is pulled out.
-struct Pulled {
+pub struct Pulled {
     disk: FileDisk,
     left: Rc<Cell<u64>>,
     /// Whether the first request that fails was carried out all the same: what a failed sync does not tell.
     carries_out: bool,
     failed: VecDeque<(Token, DiskError)>,
     next: u64,
+}
+
+impl Pulled {
+    /// `disk` until `left` requests that change something are used up.
+    pub fn new(disk: FileDisk, left: Rc<Cell<u64>>, carries_out: bool) -> Pulled {
+        Pulled { disk, left, carries_out, failed: VecDeque::new(), next: 0 }
+    }
 }
 
 const FAILED: u64 = 1 << 63;
@@ -86,8 +93,8 @@ fn struck(strike: Strike) -> Option<Option<Ended>> {
     let target = base.after(&ops).expect("an effect");
     let left = Rc::new(Cell::new(u64::MAX));
     let carries_out = matches!(strike, Strike::Untold(_));
-    let disk = Pulled { disk: host.disk(), left: Rc::clone(&left), carries_out, failed: VecDeque::new(), next: 0 };
-    let (mut reconciler, _) = Reconciler::open(host.log(disk), world.participants()).expect("opens");
+    let disk = Pulled::new(host.disk(), Rc::clone(&left), carries_out);
+    let (mut reconciler, _) = Reconciler::open(host.log(disk), world.participants(), &host.planners()).expect("opens");
     match strike {
         Strike::Request(allowed) | Strike::Untold(allowed) => left.set(allowed),
         Strike::Call(at) => {
@@ -139,7 +146,7 @@ fn a_crash_in_the_genesis_leaves_a_log_that_opens() {
         let left = Rc::new(Cell::new(allowed));
         let disk = Pulled { disk: host.disk(), left, carries_out: false, failed: VecDeque::new(), next: 0 };
         if let Ok((log, _)) = Log::open(disk, &host.options(), &host.key, host.witness()) {
-            let _ = Reconciler::open(log, world.participants()); // Where it is pulled out is what differs.
+            let _ = Reconciler::open(log, world.participants(), &host.planners()); // Where it is pulled out is what differs.
         }
         let (reconciler, _) = host.open(&world);
         assert!(reconciler.log().told().state.host().is_some(), "after {allowed} requests");

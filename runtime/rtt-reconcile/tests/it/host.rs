@@ -1,7 +1,8 @@
 //! A host for tests: its keys, its log in a folder, participants that hold their items in memory or in files.
 
+use rtt_model::Begin;
 use rtt_plan::{
-    Base, Build, HostState, Inventory, Kind, Op, Participant, ParticipantError, Plan, PlanId, Policy, StateRoot,
+    Base, Build, HostState, Inventory, Item, Kind, Op, Participant, ParticipantError, Plan, PlanId, Policy, StateRoot,
 };
 use rtt_profile::Knobs;
 use rtt_reconcile::{Ended, Log, Objects, Reconciler, Terms};
@@ -67,9 +68,15 @@ impl Host {
         Log::open(disk, &self.options(), &self.key, self.witness()).expect("a log").0
     }
 
+    /// The planners, whatever version of trust is asked for.
+    pub fn planners(&self) -> impl Fn(&Begin) -> Option<TrustedKeys> {
+        let keys = self.keys.clone();
+        move |_| Some(keys.clone())
+    }
+
     /// A reconciler over real disk, participants in memory.
     pub fn open(&self, world: &World) -> (Reconciler<'_, FileDisk>, Option<Ended>) {
-        Reconciler::open(self.log(self.disk()), world.participants()).expect("opens")
+        Reconciler::open(self.log(self.disk()), world.participants(), &self.planners()).expect("opens")
     }
 
     /// A signed plan from what the log holds.
@@ -119,6 +126,10 @@ pub struct Shelves {
     pub calls: Vec<String>,
     /// A participant whose commit does something else.
     pub crooked: Option<&'static str>,
+    /// A participant whose state somebody changes while the next plan is prepared.
+    pub meddler: Option<&'static str>,
+    /// A participant that cannot tell what runs while a plan's work does.
+    pub blind: Option<&'static str>,
     /// The call, counted from 0, in which everything stops, and what says so to the disk.
     pub stopping: Option<(usize, Rc<Cell<u64>>)>,
 }
@@ -187,13 +198,23 @@ impl Participant for Member {
 
     fn scan(&mut self) -> Result<Vec<u8>, ParticipantError> {
         self.called("scan")?;
+        if self.world.0.borrow().blind == Some(self.name) && self.with(|shelf| !shelf.before.is_empty()) {
+            let source = io::Error::other("blind").into();
+            return Err(ParticipantError::Host { participant: self.name.into(), what: "scan".into(), source });
+        }
         Ok(self.with(|shelf| shelf.runs.to_canonical()))
     }
 
     fn prepare(&mut self, plan: PlanId, ops: &[Op]) -> Result<(), ParticipantError> {
         let state = self.with(|shelf| shelf.runs.to_canonical());
         let after = Inventory::from_canonical(&self.apply_to(&state, ops)?).expect("canonical");
-        self.with(|shelf| shelf.staged.insert(plan, after));
+        let meddled = self.world.0.borrow().meddler == Some(self.name);
+        self.with(|shelf| {
+            shelf.staged.insert(plan, after);
+            if meddled {
+                shelf.runs.items.insert("mine".into(), Item { object: Digest::of(b"by hand"), mode: None });
+            }
+        });
         self.called("prepare") // What is half done before it fails is `abort`'s to remove.
     }
 

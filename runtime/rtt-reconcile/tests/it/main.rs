@@ -8,5 +8,6 @@ mod failed_call;
 mod host;
 mod killed;
 mod power_cut;
+mod reopened;
 mod struck;
 mod tree;

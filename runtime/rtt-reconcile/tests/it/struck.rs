@@ -242,7 +242,8 @@ fn append_records(place: &Place, work: Work) -> Result<(), String> {
 fn apply_plans(place: &Place, work: Work) -> Result<(), String> {
     let (host, shed) = (place.host(), Shed::default());
     let (log, _) = place.log(&host, disk_for(place, work)?)?;
-    let (mut reconciler, _) = Reconciler::open(log, place.trees(&shed)).map_err(|error| in_full(&error))?;
+    let (mut reconciler, _) =
+        Reconciler::open(log, place.trees(&shed), &host.planners()).map_err(|error| in_full(&error))?;
     for _ in 0..work.most {
         let told = reconciler.log().told().clone();
         let next = place.plan_that_runs() + 1;
@@ -379,7 +380,7 @@ fn check_records(place: &Place, host: &Host, acks: &mut Acks) -> Result<Option<T
 
 fn check_plans(place: &Place, host: &Host, acks: &mut Acks) -> Result<Option<Torn>, String> {
     let (log, torn) = place.log(host, place.disk().map_err(|error| error.to_string())?)?;
-    let opened = Reconciler::open(log, place.trees(&Shed::default()));
+    let opened = Reconciler::open(log, place.trees(&Shed::default()), &host.planners());
     let (mut reconciler, _) = opened.map_err(|error| in_full(&error))?;
     let told = reconciler.log().told().clone();
     let (plan, least) = (place.plan_that_runs(), acks.plans);

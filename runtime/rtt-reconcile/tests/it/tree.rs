@@ -134,7 +134,7 @@ fn a_plan_over_three_trees_runs_and_goes_back() {
         let tree = |name| Box::new(Tree::new(name, root.join(name), shed.clone())) as Box<dyn Participant>;
         Op::PARTICIPANTS.into_iter().map(tree).collect()
     };
-    let (mut reconciler, _) = Reconciler::open(host.log(host.disk()), participants()).expect("opens");
+    let (mut reconciler, _) = Reconciler::open(host.log(host.disk()), participants(), &host.planners()).expect("opens");
     let held = reconciler.log().told().held.clone();
     let ops = vec![put("etc/a", shed.put(b"one"), None), ring("feed"), crate::host::profile(shed.put(b"sealed"))];
     let ended = reconciler.apply(host.plan(&held, 0, 1, ops), &host.keys, &host.terms, NOW).expect("applies");

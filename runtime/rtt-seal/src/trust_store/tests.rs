@@ -97,6 +97,14 @@ fn what_does_not_lie_in_the_directory_as_it_was_put_there_is_refused() {
         std::fs::write(place.trust().join(name), "x").expect("written");
     }
     assert_eq!(place.load().expect("other names are not looked at").current().version, 3);
+    for version in 1..=3 {
+        assert_eq!(TrustStore::load_at(&place.trust(), version).expect("followed").current().version, version);
+    }
+    let unknown = TrustStore::load_at(&place.trust(), 4);
+    assert!(
+        matches!(unknown, Err(TrustStoreError::Gap { path }) if path == file(4)),
+        "what was not followed is not known"
+    );
     assert!(matches!(TrustStore::load(&place.0.path().join("none")), Err(TrustStoreError::Empty { .. })));
 }
 

@@ -6,7 +6,7 @@
 use crate::failure::{Failure, REFUSED, UNEXPECTED, USAGE, failure};
 use crate::key_commands::KeyDesk;
 use crate::private_key::{Unlock, protect_memory};
-use crate::site::{PLAN_REFUSED, Site, in_doubt, in_words};
+use crate::site::{PLAN_REFUSED, Site, in_doubt};
 use clap::{Args, Subcommand};
 use rtt_plan::{Base, Before, Capability, HostState, Item, Kind, Op, Plan, PlanId, show};
 use rtt_reconcile::{ApplyError, Drift, Ended, Entry, Reconciler, Told};
@@ -340,7 +340,7 @@ fn apply(wanted: &Apply, only: Option<Kind>, site: &Site, desk: &mut KeyDesk<'_>
 }
 
 fn told(plan: &Plan, ended: &Ended, json: bool, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
-    let words = format!("plan {}: {}", plan.id(), in_words(ended));
+    let words = format!("plan {}: {ended}", plan.id());
     let (name, cause, generation) = match ended {
         Ended::Verified { generation, .. } => ("verified", None, Some(generation)),
         Ended::Aborted { cause, .. } => ("aborted", Some(cause), None),

@@ -4,8 +4,9 @@ use crate::failure::{Failure, REFUSED, UNEXPECTED, UNFIT, USAGE, failure};
 use crate::key_commands::KeyDesk;
 use crate::private_key::Unlock;
 use clap::Args;
+use rtt_model::Begin;
 use rtt_plan::{Build, Op, Participant, Policy};
-use rtt_reconcile::{Ended, Log, LogError, Objects, Reconciler, SettleError, Terms, Tree};
+use rtt_reconcile::{Log, LogError, Objects, Reconciler, SettleError, Terms, Tree};
 use rtt_seal::{Digest, HostId, Role, SigningKey, TrustStore, TrustedKeys, in_full, strict_json};
 use rtt_store::FileDisk;
 use rtt_store::cas::{Cas, ReadError};
@@ -102,6 +103,12 @@ impl Site {
         Ok((keys, trust.current().version))
     }
 
+    /// The keys that could sign a plan when it was begun; `None` where that trust is not known here.
+    pub(crate) fn planners_of(&self, begin: &Begin) -> Option<TrustedKeys> {
+        let trust = TrustStore::load_at(&self.trust, begin.trust_version).ok()?;
+        trust.trusted(Role::Planner, begin.now_unix_s).ok()
+    }
+
     /// What this host holds against a plan.
     pub(crate) fn terms(&self, trust_version: u64) -> Result<Terms, Failure> {
         let policy = match std::fs::read(&self.policy) {
@@ -139,10 +146,10 @@ impl Site {
         if let Some(torn) = torn {
             writeln!(desk.warnings, "rtt: {torn}; it was cut")?;
         }
-        let settled = Reconciler::open(log, self.participants()?);
+        let settled = Reconciler::open(log, self.participants()?, &|begin| self.planners_of(begin));
         let (mut reconciler, ended) = settled.map_err(|error| in_doubt(&error))?;
         if let Some(ended) = ended {
-            writeln!(desk.warnings, "rtt: a plan was open when the log was left: {}", in_words(&ended))?;
+            writeln!(desk.warnings, "rtt: a plan was open when the log was left: {ended}")?;
         }
         act(&mut reconciler, desk)
     }
@@ -161,15 +168,4 @@ pub(crate) fn log_refused(store: &Path, error: &LogError) -> Failure {
 /// What could not be ended now.
 pub(crate) fn in_doubt(error: &SettleError) -> Failure {
     failure(UNFIT, in_full(error))
-}
-
-/// How a plan ended, in words.
-pub(crate) fn in_words(ended: &Ended) -> String {
-    match ended {
-        Ended::Verified { generation, root } => format!("verified: generation {generation}, state root {root}"),
-        Ended::Aborted { cause, .. } => format!("aborted, nothing of it ran: {cause}"),
-        Ended::RolledBack { cause, generation, .. } => {
-            format!("rolled back to the state before it, as generation {generation}: {cause}")
-        }
-    }
 }
