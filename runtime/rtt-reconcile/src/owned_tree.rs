@@ -3,7 +3,7 @@
 use rtt_plan::{FileMode, Inventory, Item};
 use rtt_seal::Digest;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
@@ -59,14 +59,21 @@ fn walk(folder: &Path, prefix: &str, with_mode: bool, inventory: &mut Inventory)
 }
 
 fn digest(path: &Path) -> io::Result<Digest> {
-    let mut file = open(path)?;
+    copy(&mut open(path)?, &mut io::sink())
+}
+
+/// Writes what `from` gives up to its end, in bounded memory, and returns the digest of what was written.
+pub fn copy(from: &mut dyn Read, to: &mut dyn Write) -> io::Result<Digest> {
     let mut hasher = blake3::Hasher::new();
     let mut chunk = vec![0; CHUNK];
     loop {
-        match file.read(&mut chunk)? {
-            0 => return Ok(Digest(*hasher.finalize().as_bytes())),
-            read => drop(hasher.update(&chunk[..read])),
-        }
+        let read = match from.read(&mut chunk) {
+            Ok(0) => return Ok(Digest(*hasher.finalize().as_bytes())),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read?,
+        };
+        hasher.update(&chunk[..read]);
+        to.write_all(&chunk[..read])?;
     }
 }
 
@@ -106,4 +113,36 @@ fn remove_on(path: &Path, device: u64, found: &fs::Metadata) -> io::Result<()> {
         remove_on(&below, device, &found)?;
     }
     fs::remove_dir(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Zeros, and the largest buffer that was asked to be filled.
+    struct Zeros {
+        left: usize,
+        largest: usize,
+    }
+
+    impl Read for Zeros {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            self.largest = self.largest.max(into.len());
+            let read = into.len().min(self.left).min(10_000);
+            into[..read].fill(0);
+            self.left -= read;
+            Ok(read)
+        }
+    }
+
+    /// What a plan puts, what stays and what is read back all pass here.
+    #[test]
+    fn a_file_of_any_length_passes_in_pieces_of_one_size() {
+        for bytes in [0, 1, CHUNK, 50 * CHUNK + 1] {
+            let (mut zeros, mut written) = (Zeros { left: bytes, largest: 0 }, Vec::new());
+            let digest = copy(&mut zeros, &mut written).expect("copied");
+            assert_eq!((digest, written.len()), (Digest::of(&vec![0; bytes]), bytes));
+            assert_eq!(zeros.largest, CHUNK);
+        }
+    }
 }

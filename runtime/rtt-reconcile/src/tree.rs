@@ -23,7 +23,7 @@ use rtt_seal::Digest;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs::{self, File, Permissions};
-use std::io::{self, Write};
+use std::io::{self, Cursor, Read};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -48,7 +48,7 @@ impl<O: Objects> Tree<O> {
     }
 
     fn failed(&self, what: impl Into<String>, error: impl Into<Box<dyn Error + Send + Sync>>) -> ParticipantError {
-        ParticipantError::Host { participant: self.name.to_owned(), what: what.into(), source: error.into() }
+        failed(self.name, what, error)
     }
 
     fn generation(&self, name: &str) -> PathBuf {
@@ -101,18 +101,31 @@ impl<O: Objects> Tree<O> {
         synced.map_err(|error| self.failed(format!("switch {}", current.display()), error))
     }
 
-    /// The bytes of an item that a plan puts; `None` where the plan leaves it as it is.
-    fn bytes_of(&mut self, item: &str, ops: &BTreeMap<&str, &Op>) -> Result<Option<Vec<u8>>, ParticipantError> {
+    /// The bytes of an item: what a plan puts, or what lies in `running` and stays.
+    fn bytes_of<'a>(
+        &'a mut self,
+        item: &str,
+        ops: &BTreeMap<&str, &'a Op>,
+        running: Option<&Path>,
+    ) -> Result<Box<dyn Read + 'a>, ParticipantError> {
+        let participant = self.name;
         match ops.get(item) {
-            None => Ok(None),
-            Some(Op::RingPut { knobs, .. }) => Ok(Some(knobs_json(knobs).into_bytes())),
+            None => {
+                let path = running.expect("an item that no op puts was there").join(item);
+                let opened = File::open(&path);
+                let file = opened.map_err(|error| self.failed(format!("copy {}", path.display()), error))?;
+                Ok(Box::new(file))
+            }
+            Some(Op::RingPut { knobs, .. }) => Ok(Box::new(Cursor::new(knobs_json(knobs)))),
             Some(op) => {
                 let object = op.object().expect("an op that leaves an item behind puts it");
-                let fetched = self.objects.fetch(object);
-                let fetched = fetched.map_err(|error| self.failed(format!("fetch object {object}"), error))?;
-                let missing =
-                    || ParticipantError::Missing { participant: self.name.to_owned(), item: item.to_owned(), object };
-                fetched.ok_or_else(missing).map(Some)
+                let opened = self.objects.open(object);
+                let opened = opened.map_err(|error| failed(participant, format!("fetch object {object}"), error))?;
+                opened.ok_or_else(|| ParticipantError::Missing {
+                    participant: participant.to_owned(),
+                    item: item.to_owned(),
+                    object,
+                })
             }
         }
     }
@@ -122,23 +135,14 @@ impl<O: Objects> Tree<O> {
         let ops: BTreeMap<&str, &Op> = ops.iter().map(|op| (op.item(), op)).collect();
         let running = self.running()?.map(|name| self.generation(&name));
         for (name, item) in &after.items {
-            let bytes = match (self.bytes_of(name, &ops)?, &running) {
-                (Some(bytes), _) => bytes,
-                (None, Some(running)) => {
-                    let path = running.join(name);
-                    fs::read(&path).map_err(|error| self.failed(format!("copy {}", path.display()), error))?
-                }
-                (None, None) => unreachable!("an item that no op puts was there"),
-            };
+            let path = stage.join(name);
+            let written = write_item(&path, &mut *self.bytes_of(name, &ops, running.as_deref())?, item);
+            let found = written.map_err(|error| self.failed(format!("write {}", path.display()), error))?;
             // Also of what stays: it is the plan's state from now on.
-            let found = Digest::of(&bytes);
             if found != item.object {
                 let words = format!("its bytes have the digest {found}, expected {}", item.object);
                 return Err(self.failed(format!("take over {name}"), words));
             }
-            let path = stage.join(name);
-            let written = write_item(&path, &bytes, item);
-            written.map_err(|error| self.failed(format!("write {}", path.display()), error))?;
         }
         Ok(())
     }
@@ -243,9 +247,19 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
-fn write_item(path: &Path, bytes: &[u8], item: &Item) -> io::Result<()> {
+fn failed(
+    participant: &str,
+    what: impl Into<String>,
+    error: impl Into<Box<dyn Error + Send + Sync>>,
+) -> ParticipantError {
+    ParticipantError::Host { participant: participant.to_owned(), what: what.into(), source: error.into() }
+}
+
+/// Returns the digest of what was written.
+fn write_item(path: &Path, bytes: &mut dyn Read, item: &Item) -> io::Result<Digest> {
     owned_tree::make(path.parent().expect("an item lies below a stage"))?;
     let mut file = File::options().write(true).create_new(true).open(path)?;
-    file.write_all(bytes)?;
-    file.set_permissions(Permissions::from_mode(item.mode.map_or(MODE, |mode| u32::from(mode.bits()))))
+    let digest = owned_tree::copy(bytes, &mut file)?;
+    file.set_permissions(Permissions::from_mode(item.mode.map_or(MODE, |mode| u32::from(mode.bits()))))?;
+    Ok(digest)
 }

@@ -5,7 +5,6 @@ use crate::objects::{GRACE_S, LEASE_S};
 use crate::planner::Stage;
 use crate::script::Event;
 use crate::world::{Appender, FEED, LOG, World};
-use rtt_store::cas::LeaseStatus;
 use rtt_units::SplitMix64;
 
 /// Transactions that each run has at least.
@@ -78,7 +77,6 @@ impl World<'_> {
         for name in self.leases.keys().cloned().collect::<Vec<_>>() {
             self.release(&name)?;
         }
-        self.remove_endless_leases()?;
         self.now = self.latest + LEASE_S;
         self.objects.expire(self.now);
         for _ in 0..PASSES {
@@ -96,16 +94,5 @@ impl World<'_> {
         }
         let temporary = self.device.with(|medium| medium.list("cas/tmp"));
         if temporary.is_empty() { Ok(()) } else { Err(format!("CAS-10: {temporary:?} are left of no writer")) }
-    }
-
-    /// A lease whose end is what was damaged (a short write over what an unsynced release brought back) ends by the
-    /// operator's hand, as the collection says.
-    fn remove_endless_leases(&mut self) -> Result<(), String> {
-        let leases = self.collector.as_mut().expect("it runs").leases().map_err(|error| rtt_seal::in_full(&error))?;
-        let endless = |lease: &&LeaseStatus| lease.expires_unix_s.is_none() && lease.damaged > 0;
-        for lease in leases.iter().flatten().filter(endless) {
-            self.device.with(|medium| medium.remove(&format!("cas/leases/{}", lease.name)));
-        }
-        Ok(())
     }
 }

@@ -10,6 +10,9 @@ use rtt_units::SplitMix64;
 /// Bytes that a device writes whole or not at all.
 pub const SECTOR: usize = 512;
 
+/// Bytes of what is told as a whole in a lease.
+const ENTRY: usize = 64;
+
 /// One change of a file.
 #[derive(Clone, Debug)]
 pub enum Change {
@@ -113,7 +116,10 @@ impl Inode {
             let bit = 1 << draw.below(8);
             let at = (at + draw.below(16) as usize).min(self.found.durable.len() - 1);
             self.found.durable[at] ^= bit;
-            self.found.cache[at] = self.found.durable[at];
+            // After a sync that failed the two need not be as long as each other.
+            if let Some(cached) = self.found.cache.get_mut(at) {
+                *cached = self.found.durable[at];
+            }
         }
         self.is_damaged()
     }
@@ -128,6 +134,16 @@ impl Inode {
     /// Whether what is found is not what was meant.
     pub fn is_damaged(&self) -> bool {
         self.intact.as_ref().is_some_and(|intact| *intact != self.found)
+    }
+
+    /// Whether an entry that was meant is not there, or there as zeros: damage that looks like a write that was never
+    /// acknowledged.
+    pub fn is_erased(&self) -> bool {
+        let Some(intact) = &self.intact else { return false };
+        let found = self.found.cache.chunks_exact(ENTRY).map(Some).chain(std::iter::repeat(None));
+        let mut pairs = intact.cache.chunks_exact(ENTRY).zip(found);
+        let is_blank = |entry: &[u8]| entry.iter().all(|byte| *byte == 0);
+        pairs.any(|(meant, found)| !is_blank(meant) && found.is_none_or(is_blank))
     }
 
     /// Brings back what was meant, from the operator's copy.

@@ -201,7 +201,7 @@ pub struct Claim {
     pub is_held: bool,
     /// What it names, by puts that were acknowledged.
     pub digests: BTreeSet<Digest>,
-    /// Its file was damaged, so that what it names may be unknown.
+    /// Its file lacks what was written to it, without a sign of it.
     pub is_tainted: bool,
 }
 

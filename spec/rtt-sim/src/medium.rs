@@ -100,6 +100,11 @@ impl Medium {
         matches!(self.names.get(path), Some(Node::File(file)) if self.inodes[file].is_damaged())
     }
 
+    /// Whether the file at this path lacks some of what was meant without showing it.
+    pub fn is_erased(&self, path: &str) -> bool {
+        matches!(self.names.get(path), Some(Node::File(file)) if self.inodes[file].is_erased())
+    }
+
     /// Whether any file in this folder is not what was meant.
     pub fn is_folder_damaged(&self, folder: &str) -> bool {
         self.names.list(folder).any(|(_, node)| matches!(node, Node::File(file) if self.inodes[file].is_damaged()))
@@ -131,11 +136,6 @@ impl Medium {
         }
         self.inodes[file].overwrite(bytes);
         true
-    }
-
-    /// Removes a file by an operator's hand.
-    pub fn remove(&mut self, path: &str) {
-        self.names.remove(path);
     }
 
     /// Whether a file stands at this path.

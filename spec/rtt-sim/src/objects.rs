@@ -3,11 +3,10 @@
 use crate::ledger::Claim;
 use crate::mutant::Mutant;
 use crate::script::{APPENDERS, Event};
-use crate::strike::Strike;
 use crate::world::World;
 use rtt_plan::Op;
 use rtt_seal::Digest;
-use rtt_store::cas::{Cas, CollectError, Collected, ReadError};
+use rtt_store::cas::{Cas, CollectError, Collected, LeaseStatus, ReadError};
 use rtt_store::{Disk, DiskError};
 use rtt_units::SplitMix64;
 use std::collections::BTreeSet;
@@ -60,10 +59,8 @@ impl World<'_> {
             self.objects.known.insert(*digest, bytes.clone());
             self.objects.tainted.remove(digest);
         }
-        let is_damaged = self.device.with(|medium| medium.is_damaged(&format!("cas/leases/{lease}")));
-        let claim = self.objects.leases.entry(lease.to_owned()).or_default();
-        claim.digests.extend(&digests);
-        claim.is_tainted |= is_damaged;
+        self.objects.leases.entry(lease.to_owned()).or_default().digests.extend(&digests);
+        self.taint_leases();
         Ok(digests)
     }
 
@@ -71,6 +68,7 @@ impl World<'_> {
         if self.leases.contains_key(name) {
             return Ok(true);
         }
+        self.taint_leases(); // What the next holder writes may lie where the entry belongs that is not there.
         let injected = self.injected();
         let expires_unix_s = self.now + LEASE_S;
         let Some(cas) = &mut self.writers else { return Ok(false) };
@@ -167,7 +165,7 @@ impl World<'_> {
             early = Some(self.roots());
             violation = self.interleave(draw, &mut throughout);
         }
-        let now = self.now;
+        let (now, damaged) = (self.now, self.damaged_leases());
         let result = cas.collect(
             now,
             GRACE_S,
@@ -191,36 +189,41 @@ impl World<'_> {
         if let Some(note) = named {
             return Err(format!("SIM-3: object {note} was condemned and named throughout"));
         }
-        self.collected(result, injected)
+        self.collected(result, injected, &damaged)
     }
 
-    /// A lease whose file is damaged protects no longer than the last of its ends that can be read.
+    fn damaged_leases(&self) -> BTreeSet<String> {
+        let is_damaged = |name: &String| self.device.with(|medium| medium.is_damaged(&format!("cas/leases/{name}")));
+        self.device.with(|medium| medium.list("cas/leases")).into_iter().filter(is_damaged).collect()
+    }
+
+    /// What was written to a lease and never reached its file, or lies there as zeros, cannot be told from what a power
+    /// cut took of a put that was never acknowledged.
     fn taint_leases(&mut self) {
         for (name, claim) in &mut self.objects.leases {
-            claim.is_tainted |= self.device.with(|medium| medium.is_damaged(&format!("cas/leases/{name}")));
+            claim.is_tainted |= self.device.with(|medium| medium.is_erased(&format!("cas/leases/{name}")));
         }
     }
 
-    fn collected(&mut self, result: Result<Collected, CollectError>, injected: u64) -> Result<(), String> {
+    /// `damaged` leases were so before the collection listed them.
+    fn collected(
+        &mut self,
+        result: Result<Collected, CollectError>,
+        injected: u64,
+        damaged: &BTreeSet<String>,
+    ) -> Result<(), String> {
+        self.taint_leases();
         match result {
             Ok(collected) => {
                 let protected = self.protected();
-                match collected.removed.iter().find(|digest| protected.contains(*digest)) {
-                    Some(digest) => Err(format!("SIM-3: object {digest} was removed and is named")),
-                    None => Ok(()),
+                if let Some(digest) = collected.removed.iter().find(|digest| protected.contains(*digest)) {
+                    return Err(format!("SIM-3: object {digest} was removed and is named"));
                 }
-            }
-            Err(CollectError::DamagedLease { name, .. }) => {
-                let is_damaged = self.device.with(|medium| medium.is_damaged(&format!("cas/leases/{name}")));
-                // An entry that stands in two sectors may be torn, by a write that was never acknowledged: collection then
-                // waits for the lease's end, which the drain shows to come.
-                let may_be_torn = self.device.with(|medium| {
-                    [Strike::Lost, Strike::Short].into_iter().any(|strike| medium.strikes.of(strike) > 0)
-                });
-                if is_damaged || may_be_torn {
-                    Ok(())
-                } else {
-                    Err(format!("lease {name} is whole and counts as damaged"))
+                let damaged = damaged | &self.damaged_leases();
+                let is_whole = |lease: &&LeaseStatus| !damaged.contains(&lease.name);
+                match collected.damaged_leases.iter().find(is_whole) {
+                    Some(lease) => Err(format!("lease {} is whole and counts as damaged", lease.name)),
+                    None => Ok(()),
                 }
             }
             Err(_) if self.is_excused(injected) => Ok(()),
@@ -329,7 +332,8 @@ impl World<'_> {
         }
     }
 
-    /// Leases name after a crash what their holders were told that they name. Some are then taken again.
+    /// Leases name after a crash what their holders were told that they name, or say that they are damaged. Some are then
+    /// taken again.
     pub(crate) fn check_leases(&mut self, draw: &mut SplitMix64) -> Result<bool, String> {
         let injected = self.injected();
         let leases = match self.collector.as_mut().map(leases) {
@@ -340,9 +344,9 @@ impl World<'_> {
         self.taint_leases();
         for (name, claim) in &self.objects.leases {
             let found = leases.iter().find(|lease| lease.name == *name);
-            let whole = found.is_some_and(|lease| claim.digests.is_subset(&lease.digests));
-            if !whole && !claim.is_tainted && claim.expires_unix_s > self.now && !claim.digests.is_empty() {
-                return Err(format!("SIM-3: lease {name} does not name what was put under it"));
+            let tells = found.is_some_and(|lease| lease.damaged > 0 || claim.digests.is_subset(&lease.digests));
+            if !tells && !claim.is_tainted && claim.expires_unix_s > self.now && !claim.digests.is_empty() {
+                return Err(format!("SIM-3: lease {name} does not name what was put under it, and counts as whole"));
             }
         }
         if draw.coin() {
@@ -352,7 +356,7 @@ impl World<'_> {
     }
 }
 
-fn leases<D: Disk>(cas: &mut Cas<D>) -> Result<Vec<rtt_store::cas::LeaseStatus>, DiskError> {
+fn leases<D: Disk>(cas: &mut Cas<D>) -> Result<Vec<LeaseStatus>, DiskError> {
     Ok(cas.leases()?.expect("nobody else is in a section"))
 }
 

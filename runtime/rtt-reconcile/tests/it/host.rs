@@ -11,7 +11,7 @@ use rtt_store::wal::{Checkpoint, FileWitness, Options, Witness};
 use rtt_store::{Disk, FileDisk};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Read};
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -262,8 +262,9 @@ impl Shed {
 }
 
 impl Objects for Shed {
-    fn fetch(&mut self, object: Digest) -> io::Result<Option<Vec<u8>>> {
-        Ok(self.0.borrow().get(&object).cloned())
+    fn open(&mut self, object: Digest) -> io::Result<Option<Box<dyn Read + '_>>> {
+        let bytes = self.0.borrow().get(&object).cloned();
+        Ok(bytes.map(|bytes| Box::new(io::Cursor::new(bytes)) as Box<dyn Read>))
     }
 }
 

@@ -2,11 +2,14 @@
 
 use crate::host::{Host, NOW, Shed, put, records, ring};
 use rtt_plan::{Op, Participant, ParticipantError, PlanId};
-use rtt_reconcile::{Ended, Reconciler, Told, Tree};
+use rtt_reconcile::{Ended, Objects, Reconciler, Told, Tree};
 use rtt_seal::Digest;
+use std::cell::Cell;
 use std::fs;
+use std::io::{self, Read};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::rc::Rc;
 
 fn tree(root: &Path, shed: &Shed) -> Tree<Shed> {
     Tree::new(Op::FILES, root.to_path_buf(), shed.clone())
@@ -94,6 +97,45 @@ fn what_cannot_be_had_is_refused_by_name() {
     assert!(rtt_seal::in_full(&error).contains("expected"), "{}", rtt_seal::in_full(&error));
     files.abort(plan("1")).expect("forgotten");
     assert!(names(&folder.path().join("generations")).is_empty());
+}
+
+/// One object of zeros that is never in memory as a whole; tells the largest piece that was asked for.
+struct Large {
+    bytes: u64,
+    largest: Rc<Cell<usize>>,
+}
+
+impl Objects for Large {
+    fn open(&mut self, _: Digest) -> io::Result<Option<Box<dyn Read + '_>>> {
+        Ok(Some(Box::new(Pieces { inner: io::repeat(0).take(self.bytes), largest: &self.largest })))
+    }
+}
+
+struct Pieces<'a> {
+    inner: io::Take<io::Repeat>,
+    largest: &'a Cell<usize>,
+}
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.largest.set(self.largest.get().max(into.len()));
+        self.inner.read(into)
+    }
+}
+
+/// What is asked for at once does not grow with the object, and an object that is cut is refused all the same.
+#[test]
+fn a_large_object_is_never_in_memory_as_a_whole() {
+    const BYTES: u64 = 8 << 20;
+    let zeros = Digest::of(&vec![0; BYTES as usize]);
+    for (bytes, is_whole) in [(BYTES, true), (BYTES - 1, false)] {
+        let (folder, largest) = (tempfile::tempdir().expect("a folder"), Rc::new(Cell::new(0)));
+        let objects = Large { bytes, largest: Rc::clone(&largest) };
+        let mut files = Tree::new(Op::FILES, folder.path().to_path_buf(), objects);
+        let prepared = files.prepare(plan("1"), &[put("large", zeros, None)]);
+        assert_eq!(prepared.is_ok(), is_whole, "{prepared:?}");
+        assert!((1..=1 << 20).contains(&largest.get()), "{} bytes at once", largest.get());
+    }
 }
 
 /// Every way to change what runs shows in the scan.

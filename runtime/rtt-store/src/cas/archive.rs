@@ -136,7 +136,7 @@ impl<D: Disk> Cas<D> {
         archive: &mut dyn Read,
         references: References<'_>,
     ) -> Result<Vec<Digest>, ImportError> {
-        self.staging(|cas, staged| {
+        self.staging(lease, |cas, lease, staged| {
             let roots = cas.stage_archive(lease, staged, archive)?;
             // CAS-9: nothing has a name until the archive has been read to its end and found complete.
             cas.check_closure(&roots, staged, references)?;

@@ -7,8 +7,9 @@
 //! CAS-5  Only what an earlier pass condemned, at least the grace period ago, is removed, and only while its note stands.
 //! CAS-6  The notes are listed first, the leases next, pins and roots last: a name that moves from a lease to a record
 //!        is seen in one of them.
+//! CAS-12 While a lease that has not ended is damaged, no object is condemned or removed: what it names is unknown.
 //!
-//! One pass at a time. When roots or what they refer to cannot be read, or a lease is damaged, nothing is removed.
+//! One pass at a time. When roots or what they refer to cannot be read, nothing is removed.
 //! Removals are not synced: an object that a power cut brings back is condemned again. Time is the caller's.
 
 use super::Cas;
@@ -26,19 +27,6 @@ const REMOVALS_AT_ONCE: usize = 64;
 /// Why a collection removed nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum CollectError {
-    /// A lease names something that cannot be read any more.
-    #[error(
-        "lease {name}: {entries} damaged entries, so what it names is unknown; it ends at second {expires} or when \
-         its holder gives it back"
-    )]
-    DamagedLease {
-        /// The lease.
-        name: String,
-        /// How many.
-        entries: usize,
-        /// When it ends; 0 when that is what was lost: then remove `cas/leases/<name>` by hand.
-        expires: u64,
-    },
     /// The caller could not tell the roots.
     #[error("roots cannot be listed")]
     Roots(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -60,7 +48,7 @@ pub enum CollectError {
 pub struct Collected {
     /// Objects that were there.
     pub objects: usize,
-    /// Objects that something names.
+    /// Objects that something names; 0 where a damaged lease kept the pass from asking.
     pub live: usize,
     /// Objects that were condemned by this pass.
     pub condemned: usize,
@@ -68,6 +56,9 @@ pub struct Collected {
     pub removed: Vec<Digest>,
     /// Leases that had ended and were removed.
     pub leases: Vec<String>,
+    /// Leases that were found damaged. Those that are not among the removed ones kept every object: each goes when it has
+    /// ended, by an entry after the damage, or when who takes it gives it back.
+    pub damaged_leases: Vec<LeaseStatus>,
     /// Temporary files whose lease is gone, and trees whose object is.
     pub leftovers: usize,
     /// Another collection runs, or a writer is where nothing may be removed: what is missing comes with a later pass.
@@ -86,7 +77,7 @@ struct Seen {
 }
 
 /// What a pass is to do.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Plan {
     condemn: Vec<Digest>,
     forget: Vec<Digest>,
@@ -143,10 +134,16 @@ impl<D: Disk> Cas<D> {
         let Some(leases) = self.leases()? else {
             return Ok(Collected { busy: true, ..collected });
         };
+        collected.damaged_leases.extend(leases.iter().filter(|lease| lease.damaged > 0).cloned());
         let (ended, alive): (Vec<_>, Vec<_>) = leases.into_iter().partition(|lease| lease.has_ended(now_unix_s));
-        let live = self.live(&alive, roots, references)?;
-        collected.live = seen.objects.intersection(&live).count();
-        let plan = plan(&seen.condemned, &seen.objects, &live, now_unix_s, grace_s);
+        // CAS-12
+        let plan = if alive.iter().any(|lease| lease.damaged > 0) {
+            Plan::default()
+        } else {
+            let live = self.live(&alive, roots, references)?;
+            collected.live = seen.objects.intersection(&live).count();
+            plan(&seen.condemned, &seen.objects, &live, now_unix_s, grace_s)
+        };
         for digest in &plan.forget {
             self.remove(&note_path(digest))?;
         }
@@ -180,10 +177,6 @@ impl<D: Disk> Cas<D> {
         roots: Roots<'_, D>,
         references: References<'_>,
     ) -> Result<BTreeSet<Digest>, CollectError> {
-        if let Some(lease) = leases.iter().find(|lease| lease.damaged > 0) {
-            let expires = lease.expires_unix_s.unwrap_or(0);
-            return Err(CollectError::DamagedLease { name: lease.name.clone(), entries: lease.damaged, expires });
-        }
         let leased: BTreeSet<Digest> = leases.iter().flat_map(|lease| &lease.digests).copied().collect();
         let pinned = self.pins()?.into_iter().map(|(_, digest)| digest);
         let rooted = roots(self).map_err(CollectError::Roots)?;

@@ -1,15 +1,17 @@
 //! Leases: what a writer is about to name, kept from collection until it is named elsewhere.
 //!
-//! A lease is a file that is only appended to, entries of 48 bytes: `kind: u64 | payload: 32 | check: 8`, where the payload
-//! is an expiry in seconds or a digest, and the check the first bytes of BLAKE3 over the lease's name, kind and payload.
-//! The last expiry counts. Its holder keeps the file locked, which the kernel ends with the process. A length of 0 is a
-//! lease that was given back.
+//! A lease is a file that is only appended to, entries of 64 bytes: `kind: u64 | expires: u64 | digest: 32 | check: 16`,
+//! the digest zeros where only the expiry is moved, the check the first bytes of BLAKE3 over the lease's name, the
+//! entry's place and what comes before. The last entry's expiry, in seconds, counts. The holder keeps the file locked,
+//! which the kernel ends with the process. A length of 0 is a lease that was given back.
 //!
 //! CAS-4  Before a writer looks whether an object is there, its lease names the object, and no note condemns it.
-//! CAS-7  A lease whose holder lives does not end; one of a dead holder ends when it has expired.
+//! CAS-7  A lease whose holder lives does not end; one of a dead holder ends when it has expired, by an entry after which
+//!        nothing is damaged: a damaged entry may have moved the end, and then the lease ends when it is given back.
 //!
-//! Entries of objects are durable with the objects: the one sync of a put covers both. A power cut before it leaves
-//! zeros or a short entry at the end, of a put that was never acknowledged; other damage makes the collection refuse.
+//! Entries of objects are durable with the objects: the one sync of a put covers both. An entry lies in one sector, so a
+//! power cut leaves each whole or not there: zeros, or a short entry at the end, are of a put that was never
+//! acknowledged. All else is damage; a collection then removes no object.
 
 use super::Cas;
 use super::layout::{LEASES, Place, TEMPORARY, is_name, lease_of_temporary, lease_path};
@@ -17,10 +19,15 @@ use crate::disk::{Access, Cause, Disk, DiskError, FileId, Request};
 use rtt_seal::Digest;
 use std::collections::BTreeSet;
 
-const ENTRY_BYTES: usize = 48;
+const ENTRY_BYTES: usize = 64;
+/// What every device writes whole or not at all.
+const SECTOR_BYTES: usize = 512;
 const EXPIRY: u64 = 1;
 const OBJECT: u64 = 2;
-const CONTEXT: &str = "rtt-store 2025 cas lease entry";
+const CONTEXT: &str = "rtt-store 2026 cas lease entry";
+
+// The write of an entry must not tear one beside it that was acknowledged.
+const _: () = assert!(SECTOR_BYTES.is_multiple_of(ENTRY_BYTES));
 
 /// Why a lease cannot be taken, renewed or given back.
 #[derive(Debug, thiserror::Error)]
@@ -51,8 +58,13 @@ pub struct Lease {
     pub(super) file: FileId,
     /// Where the next entry goes.
     end: u64,
+    /// A write failed, so there may be something beyond the end.
+    is_torn: bool,
     expires_unix_s: u64,
+    /// What durable entries name.
     named: BTreeSet<Digest>,
+    /// What the entries name that the next sync makes durable.
+    pending: Vec<Digest>,
     next_temporary: u64,
 }
 
@@ -67,6 +79,11 @@ impl Lease {
         self.expires_unix_s
     }
 
+    /// After a sync. One that failed may have dropped entries that it will never write: they are written again.
+    pub(super) fn synced(&mut self) {
+        self.named.extend(self.pending.drain(..));
+    }
+
     /// A place in `tmp` that is not used yet.
     pub(super) fn temporary(&mut self) -> Place {
         self.next_temporary += 1;
@@ -79,7 +96,8 @@ impl Lease {
 pub struct LeaseStatus {
     /// Its name.
     pub name: String,
-    /// When it ends, should its holder die; `None` for one that was given back or never written.
+    /// When it ends, should its holder die; `None` for one that was given back or never written, and where the last
+    /// entry is damaged.
     pub expires_unix_s: Option<u64>,
     /// Whether its holder lives.
     pub held: bool,
@@ -90,7 +108,7 @@ pub struct LeaseStatus {
 }
 
 impl LeaseStatus {
-    /// CAS-7: only the lease of a dead holder ends. One that never had an expiry was never acknowledged.
+    /// CAS-7: only the lease of a dead holder ends. One that has no expiry and no damage was never acknowledged.
     pub(super) fn has_ended(&self, now_unix_s: u64) -> bool {
         let expired = match self.expires_unix_s {
             Some(expires) => expires <= now_unix_s,
@@ -100,42 +118,48 @@ impl LeaseStatus {
     }
 }
 
-fn check_of(name: &str, kind: u64, payload: &[u8; 32]) -> [u8; 8] {
-    let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
-    hasher.update(name.as_bytes()).update(&kind.to_le_bytes()).update(payload);
-    hasher.finalize().as_bytes()[..8].try_into().expect("8 of 32 bytes")
+/// What an entry says: an object to keep, or none, and until when.
+#[derive(Clone, Copy)]
+struct Entry {
+    digest: Option<Digest>,
+    expires_unix_s: u64,
 }
 
-fn encode(name: &str, kind: u64, payload: &[u8; 32], into: &mut Vec<u8>) {
-    into.extend_from_slice(&kind.to_le_bytes());
-    into.extend_from_slice(payload);
-    into.extend_from_slice(&check_of(name, kind, payload));
-}
+impl Entry {
+    /// The bytes of the entry that lies at `offset` of the lease `name`.
+    fn encode(&self, name: &str, offset: u64) -> [u8; ENTRY_BYTES] {
+        let kind = if self.digest.is_some() { OBJECT } else { EXPIRY };
+        let mut bytes = [0; ENTRY_BYTES];
+        bytes[..8].copy_from_slice(&kind.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.expires_unix_s.to_le_bytes());
+        bytes[16..48].copy_from_slice(&self.digest.unwrap_or(Digest([0; 32])).0);
+        // The place is in it: an entry that a device wrote over another one is damage, and no second saying of itself.
+        let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
+        hasher.update(&offset.to_le_bytes()).update(name.as_bytes()).update(&bytes[..48]);
+        bytes[48..].copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        bytes
+    }
 
-fn expiry_payload(unix_s: u64) -> [u8; 32] {
-    let mut payload = [0; 32];
-    payload[..8].copy_from_slice(&unix_s.to_le_bytes());
-    payload
+    fn decode(name: &str, offset: u64, bytes: &[u8]) -> Option<Entry> {
+        let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
+        let digest = Digest(bytes[16..48].try_into().expect("32 bytes"));
+        let entry = Entry { digest: (number(0) == OBJECT).then_some(digest), expires_unix_s: number(8) };
+        (entry.encode(name, offset) == bytes).then_some(entry)
+    }
 }
 
 /// Reads the file of a lease; whether it is held is not in it.
 fn decode(name: &str, bytes: &[u8]) -> LeaseStatus {
     let mut status =
         LeaseStatus { name: name.into(), expires_unix_s: None, held: false, digests: BTreeSet::new(), damaged: 0 };
-    for entry in bytes.chunks_exact(ENTRY_BYTES) {
-        let (kind, rest) = entry.split_at(8);
-        let (payload, check) = rest.split_at(32);
-        let kind = u64::from_le_bytes(kind.try_into().expect("8 bytes"));
-        let payload: [u8; 32] = payload.try_into().expect("32 bytes");
-        match kind {
-            _ if entry.iter().all(|byte| *byte == 0) => {}
-            _ if check != check_of(name, kind, &payload) => status.damaged += 1,
-            EXPIRY => status.expires_unix_s = Some(u64::from_le_bytes(payload[..8].try_into().expect("8 bytes"))),
-            OBJECT => {
-                status.digests.insert(Digest(payload));
-            }
-            _ => status.damaged += 1,
+    for (offset, bytes) in (0..).step_by(ENTRY_BYTES).zip(bytes.chunks_exact(ENTRY_BYTES)) {
+        if bytes.iter().all(|byte| *byte == 0) {
+            continue;
         }
+        let entry = Entry::decode(name, offset, bytes);
+        status.damaged += usize::from(entry.is_none());
+        status.expires_unix_s = entry.map(|entry| entry.expires_unix_s);
+        status.digests.extend(entry.and_then(|entry| entry.digest));
     }
     status
 }
@@ -178,13 +202,14 @@ impl<D: Disk> Cas<D> {
             locked => locked?,
         };
         let length = self.length(file)?;
-        let bytes = self.read(file, 0, length as usize, Vec::new())?;
-        let named = decode(name, &bytes).digests;
         // A short entry at the end is written over.
         let end = length - length % ENTRY_BYTES as u64;
-        let mut lease = Lease { name: name.into(), file, end, expires_unix_s: 0, named, next_temporary: 0 };
+        // What it names already may be in memory only, of a sync that failed: it is named again when it is put again.
+        let (named, pending) = (BTreeSet::new(), Vec::new());
+        let (name, is_torn, next_temporary) = (name.to_owned(), false, 0);
+        let mut lease = Lease { name, file, end, is_torn, expires_unix_s, named, pending, next_temporary };
         for entry in self.disk.run(Request::List { path: TEMPORARY.into() })?.names() {
-            if lease_of_temporary(&entry.name) == Some(name) {
+            if lease_of_temporary(&entry.name) == Some(&*lease.name) {
                 self.remove(&format!("{TEMPORARY}/{}", entry.name))?;
             }
         }
@@ -198,12 +223,24 @@ impl<D: Disk> Cas<D> {
     /// # Errors
     /// [`LeaseError::Disk`].
     pub fn renew(&mut self, lease: &mut Lease, expires_unix_s: u64) -> Result<(), LeaseError> {
-        let mut entry = Vec::with_capacity(ENTRY_BYTES);
-        encode(&lease.name, EXPIRY, &expiry_payload(expires_unix_s), &mut entry);
-        self.write(lease.file, lease.end, &entry)?;
+        self.append(lease, &[Entry { digest: None, expires_unix_s }])?;
         self.disk.run(Request::Sync { file: lease.file })?;
-        lease.end += ENTRY_BYTES as u64;
         lease.expires_unix_s = expires_unix_s;
+        Ok(())
+    }
+
+    fn append(&mut self, lease: &mut Lease, entries: &[Entry]) -> Result<(), DiskError> {
+        if lease.is_torn {
+            // Whole entries of a write that failed further on would come after this one, and their expiry would count.
+            self.disk.run(Request::SetLength { file: lease.file, bytes: lease.end })?;
+        }
+        let offsets = (lease.end..).step_by(ENTRY_BYTES);
+        let bytes: Vec<u8> =
+            entries.iter().zip(offsets).flat_map(|(e, offset)| e.encode(&lease.name, offset)).collect();
+        lease.is_torn = true;
+        self.write(lease.file, lease.end, &bytes)?;
+        lease.is_torn = false;
+        lease.end += bytes.len() as u64;
         Ok(())
     }
 
@@ -214,6 +251,9 @@ impl<D: Disk> Cas<D> {
     pub fn release(&mut self, lease: Lease) -> Result<(), LeaseError> {
         // The name stays until a collection removes it: who opened it a moment ago must not lock a file without name.
         let emptied = self.disk.run(Request::SetLength { file: lease.file, bytes: 0 });
+        // A lease that came back would only keep too much. Synced for the next holder: a power cut in its first write
+        // would leave that among the entries of this one, which is damage.
+        let emptied = emptied.and_then(|_| self.disk.run(Request::Sync { file: lease.file }));
         self.disk.run(Request::Close { file: lease.file })?;
         emptied?;
         Ok(())
@@ -233,17 +273,14 @@ impl<D: Disk> Cas<D> {
     /// A collection removes only what has a note, while nobody is in this section: whatever was decided before is void.
     pub(super) fn protect(&mut self, lease: &mut Lease, digests: &[Digest]) -> Result<(), DiskError> {
         self.beside_writers(|cas| {
-            let mut entries = Vec::new();
-            let fresh = digests.iter().filter(|digest| !lease.named.contains(digest));
-            let fresh: BTreeSet<Digest> = fresh.copied().collect();
-            for digest in &fresh {
-                encode(&lease.name, OBJECT, &digest.0, &mut entries);
-            }
+            let fresh: BTreeSet<Digest> = digests.iter().filter(|each| !lease.named.contains(each)).copied().collect();
+            let expires_unix_s = lease.expires_unix_s;
+            let entry = |digest: &Digest| Entry { digest: Some(*digest), expires_unix_s };
+            let entries: Vec<Entry> = fresh.iter().map(entry).collect();
             if !entries.is_empty() {
-                cas.write(lease.file, lease.end, &entries)?;
-                lease.end += entries.len() as u64;
-                lease.named.extend(fresh);
+                cas.append(lease, &entries)?;
             }
+            lease.pending = fresh.into_iter().collect();
             cas.spare(digests)
         })
     }
@@ -285,11 +322,12 @@ mod tests {
     use super::*;
 
     fn three_entries() -> Vec<u8> {
-        let mut bytes = Vec::new();
-        encode("a", EXPIRY, &expiry_payload(10), &mut bytes);
-        encode("a", OBJECT, &[7; 32], &mut bytes);
-        encode("a", EXPIRY, &expiry_payload(20), &mut bytes);
-        bytes
+        let entries = [(None, 10), (Some(Digest([7; 32])), 10), (None, 20)];
+        let encoded = entries
+            .iter()
+            .zip((0..).step_by(ENTRY_BYTES))
+            .map(|(&(digest, expires_unix_s), offset)| Entry { digest, expires_unix_s }.encode("a", offset));
+        encoded.flatten().collect()
     }
 
     #[test]
@@ -306,13 +344,27 @@ mod tests {
         assert_eq!(decode("b", &whole).damaged, 3, "entries of another lease");
     }
 
+    /// Damage to the last entry leaves the end unknown; damage before it does not.
     #[test]
     fn each_changed_byte_is_counted_as_damage() {
         let whole = three_entries();
         for at in 0..whole.len() {
             let mut bytes = whole.clone();
             bytes[at] ^= 0x10;
-            assert_eq!(decode("a", &bytes).damaged, 1, "byte {at}");
+            let status = decode("a", &bytes);
+            let expires = Some(20).filter(|_| at < 2 * ENTRY_BYTES);
+            assert_eq!((status.damaged, status.expires_unix_s), (1, expires), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn an_entry_in_another_ones_place_is_damage() {
+        let whole = three_entries();
+        let entry = |index: usize| index * ENTRY_BYTES..(index + 1) * ENTRY_BYTES;
+        for (from, to) in (0..3).flat_map(|from| (0..3).map(move |to| (from, to))).filter(|(from, to)| from != to) {
+            let mut bytes = whole.clone();
+            bytes.copy_within(entry(from), entry(to).start);
+            assert_eq!(decode("a", &bytes).damaged, 1, "{from} over {to}");
         }
     }
 
@@ -333,7 +385,7 @@ mod tests {
             (None, false, 0, true),
             (None, false, 1, false),
             (None, true, 0, false),
-            (Some(0), false, 1, true),
+            (Some(0), false, 1, true), // By an entry after the damage.
         ] {
             assert_eq!(status(expires, held, damaged).has_ended(100), ended, "{expires:?} {held} {damaged}");
         }

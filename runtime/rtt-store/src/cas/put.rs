@@ -90,7 +90,7 @@ impl<D: Disk> Cas<D> {
             .map(|(digest, (bytes, (_, nodes)))| (*digest, (*bytes, &nodes[..])))
             .collect();
         self.protect(lease, &digests)?;
-        self.staging(|cas, staged| {
+        self.staging(lease, |cas, lease, staged| {
             for (digest, (bytes, nodes)) in &distinct {
                 if cas.condition(&Place::of(digest), digest)? != Condition::Whole {
                     cas.stage_bytes(lease, staged, digest, bytes, nodes)?;
@@ -106,7 +106,7 @@ impl<D: Disk> Cas<D> {
     /// # Errors
     /// [`PutError`].
     pub fn put_stream(&mut self, lease: &mut Lease, reader: &mut dyn Read) -> Result<Digest, PutError> {
-        self.staging(|cas, staged| {
+        self.staging(lease, |cas, lease, staged| {
             cas.stage_stream(lease, staged, reader)?;
             let digest = staged[0].digest;
             cas.protect(lease, &[digest])?;
@@ -129,11 +129,12 @@ impl<D: Disk> Cas<D> {
     /// Stages by `stage`, then publishes what it staged; removes it when either fails.
     pub(super) fn staging<T, E: From<DiskError>>(
         &mut self,
-        stage: impl FnOnce(&mut Self, &mut Vec<Staged>) -> Result<T, E>,
+        lease: &mut Lease,
+        stage: impl FnOnce(&mut Self, &mut Lease, &mut Vec<Staged>) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut staged = Vec::new();
-        let result = match stage(self, &mut staged) {
-            Ok(value) => self.publish(&staged).map(|()| value).map_err(E::from),
+        let result = match stage(self, lease, &mut staged) {
+            Ok(value) => self.publish(lease, &staged).map(|()| value).map_err(E::from),
             Err(error) => Err(error),
         };
         if result.is_err() {
@@ -163,8 +164,9 @@ impl<D: Disk> Cas<D> {
 
     /// CAS-2: sync, then rename, then sync the directories. Syncs even when there is nothing to rename: the lease's
     /// entries, and the name of an object that another writer has renamed this moment, are to be durable as well.
-    fn publish(&mut self, staged: &[Staged]) -> Result<(), DiskError> {
+    fn publish(&mut self, lease: &mut Lease, staged: &[Staged]) -> Result<(), DiskError> {
         self.disk.run(Request::SyncAll)?;
+        lease.synced();
         self.beside_writers(|cas| {
             for each in staged {
                 let place = Place::of(&each.digest);

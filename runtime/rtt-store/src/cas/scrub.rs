@@ -8,7 +8,7 @@
 
 use super::Cas;
 use super::layout::{Place, QUARANTINE, quarantine_path, shard};
-use super::lease::Lease;
+use super::lease::{Lease, LeaseStatus};
 use super::put::PutError;
 use super::read::{Condition, ReadError, STEP_BYTES, Source};
 use super::tree::TreeBuilder;
@@ -33,6 +33,8 @@ pub struct Scrubbed {
     pub trees: usize,
     /// Objects that were not what their digest stands for, or could not be read.
     pub damaged: Vec<Damage>,
+    /// Leases that are damaged, which a scrub does not mend; `None` when a writer was where they cannot be read.
+    pub damaged_leases: Option<Vec<LeaseStatus>>,
 }
 
 /// A damaged object.
@@ -74,6 +76,8 @@ impl<D: Disk> Cas<D> {
                 Finding::Damaged(damage) => scrubbed.damaged.push(damage),
             }
         }
+        let leases = self.leases()?;
+        scrubbed.damaged_leases = leases.map(|leases| leases.into_iter().filter(|each| each.damaged > 0).collect());
         Ok(scrubbed)
     }
 
@@ -131,7 +135,7 @@ impl<D: Disk> Cas<D> {
     /// Puts the object from another place that has it.
     fn put_copy(&mut self, lease: &mut Lease, digest: &Digest, copies: &mut dyn Source) -> Result<(), PutError> {
         self.protect(lease, &[*digest])?;
-        self.staging(|cas, staged| {
+        self.staging(lease, |cas, lease, staged| {
             let mut reader = Copy { copies, digest, at: 0, step: Vec::new(), step_at: 0 };
             cas.stage_stream(lease, staged, &mut reader)?;
             if staged[0].digest != *digest {

@@ -1,7 +1,7 @@
 //! Collection: what nothing names goes, in two passes; what a writer names at any moment stays.
 
 use crate::cas::{LATE, in_memory, lease, object, path_of, references, referring};
-use crate::cas_disk::MemoryDisk;
+use crate::cas_disk::{Failure, MemoryDisk, Names};
 use proptest::prelude::*;
 use rtt_seal::Digest;
 use rtt_store::cas::{Cas, CollectError, Collected, Lease, ReadError, Source};
@@ -115,7 +115,7 @@ fn what_a_dead_writer_left_goes_with_its_lease() {
     let mut lease = dying.lease("dying", 50).expect("a lease");
     let mut orphan = String::new();
     for at in 0.. {
-        dying.disk().fail_at(at, crate::cas_disk::Failure::Dies);
+        dying.disk().fail_at(at, Failure::Dies);
         let put = dying.put(&mut lease, &object(1 << 20, 7));
         let paths = cas.disk().paths("cas/objects/");
         if let ([path], true) = (&paths[..], orphan.is_empty()) {
@@ -159,14 +159,66 @@ fn nothing_is_removed_when_names_cannot_be_read() {
     assert!(matches!(error, CollectError::References { source: ReadError::Missing { .. }, .. }));
     cas.disk().change(&path_of(&root), |bytes| bytes[10] ^= 1);
     failing(&mut cas, &[root], &format!("object {root}"));
+}
 
-    let mut lease = cas.lease("rotten", 2000).expect("a lease");
-    cas.put(&mut lease, b"leased").expect("put");
-    cas.leave(lease).expect("left");
-    cas.disk().change("cas/leases/rotten", |bytes| bytes[60] ^= 1);
-    failing(&mut cas, &[garbage], "lease rotten: 1 damaged entries");
-    let collected = cas.collect(2000, 0, &mut |_| Ok(Vec::new()), &mut references).expect("the lease has ended");
-    assert_eq!(collected.removed, [garbage]);
+/// CAS-12: what a damaged entry names is unknown, and whether it moved the end: an entry after it tells.
+#[test]
+fn cas_12_a_damaged_lease_keeps_all_until_it_ends_by_a_later_entry_or_is_given_back() {
+    const LEASE: &str = "cas/leases/rotten";
+    for (entry, ends_by_itself) in [(0, true), (1, true), (2, false)] {
+        let mut cas = in_memory();
+        let garbage = put_unnamed(&mut cas, b"garbage");
+        collect(&mut cas, 1, &[]);
+        let mut lease = cas.lease("rotten", 1000).expect("a lease");
+        cas.put(&mut lease, b"leased").expect("put");
+        cas.renew(&mut lease, 2000).expect("renewed");
+        cas.leave(lease).expect("left");
+        cas.disk().change(LEASE, |bytes| {
+            let at = entry * bytes.len() / 3;
+            bytes[at] ^= 1;
+        });
+        for now in [500, 1999, if ends_by_itself { 1999 } else { u64::MAX }] {
+            let Collected { condemned, removed, damaged_leases, leases, .. } = collect(&mut cas, now, &[]);
+            assert_eq!((condemned, &removed[..], &leases[..]), (0, &[][..], &[][..]), "entry {entry} at {now}");
+            assert_eq!(damaged_leases.len(), 1, "it is told");
+        }
+        if !ends_by_itself {
+            let taken = cas.lease("rotten", 0).expect("its holder is gone");
+            cas.release(taken).expect("given back");
+        }
+        let collected = collect(&mut cas, 2000, &[]);
+        assert_eq!((collected.condemned, &collected.removed[..]), (1, &[garbage][..]), "entry {entry}");
+        assert_eq!(collected.leases, ["rotten"]);
+    }
+}
+
+/// The next holder's first write would lie among the entries of a lease that a power cut brings back.
+#[test]
+fn a_lease_that_was_given_back_stays_so() {
+    let mut cas = in_memory();
+    put_unnamed(&mut cas, b"x");
+    let mut after = Cas::open(cas.disk().cut_power(Names::All)).expect("a store");
+    let leases = after.leases().expect("listed").expect("nobody else is there");
+    assert_eq!(leases.iter().map(|lease| (lease.expires_unix_s, lease.digests.len())).collect::<Vec<_>>(), [(None, 0)]);
+}
+
+/// What a write that failed left behind the lease's end does not count after a renewal.
+#[test]
+fn an_acknowledged_end_is_the_last_whatever_failed_before() {
+    for at in 0.. {
+        let mut cas = in_memory();
+        let mut lease = cas.lease("writer", 100).expect("a lease");
+        cas.disk().fail_at(at, Failure::LosesAnswer);
+        let put = cas.put_batch(&mut lease, &[b"1", b"2", b"3"]);
+        if !cas.disk().has_failed() {
+            put.expect("put");
+            break;
+        }
+        cas.disk().fail_at(u64::MAX, Failure::LosesAnswer);
+        cas.renew(&mut lease, 200).expect("renewed");
+        let leases = cas.leases().expect("listed").expect("nobody else is there");
+        assert_eq!(leases[0].expires_unix_s, Some(200), "failed at operation {at}");
+    }
 }
 
 #[test]

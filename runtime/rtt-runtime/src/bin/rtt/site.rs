@@ -9,9 +9,9 @@ use rtt_plan::{Build, Op, Participant, Policy};
 use rtt_reconcile::{Log, LogError, Objects, Reconciler, SettleError, Terms, Tree};
 use rtt_seal::{Digest, HostId, Role, SigningKey, TrustStore, TrustedKeys, in_full, strict_json};
 use rtt_store::FileDisk;
-use rtt_store::cas::{Cas, ReadError};
+use rtt_store::cas::{self, Cas, ReadError};
 use rtt_store::wal::{CommandWitness, FileWitness, OpenError, Options, Witness};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// A plan that was refused, aborted or rolled back.
@@ -46,10 +46,11 @@ pub(crate) struct Site {
 struct Stored(Cas<FileDisk>);
 
 impl Objects for Stored {
-    fn fetch(&mut self, object: Digest) -> io::Result<Option<Vec<u8>>> {
-        match self.0.get(&object) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(ReadError::Missing { .. }) => Ok(None),
+    /// The file, after it was verified; whoever reads it verifies what he has read as well.
+    fn open(&mut self, object: Digest) -> io::Result<Option<Box<dyn Read + '_>>> {
+        match self.0.open_object(&object) {
+            Ok(file) => Ok(Some(Box::new(file))),
+            Err(cas::OpenError::Read(ReadError::Missing { .. })) => Ok(None),
             Err(error) => Err(io::Error::other(in_full(&error))),
         }
     }

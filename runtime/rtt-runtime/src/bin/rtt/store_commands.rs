@@ -4,13 +4,17 @@ use crate::failure::{Failure, REFUSED, UNEXPECTED, USAGE, failure};
 use crate::key_commands::KeyDesk;
 use crate::site::Site;
 use clap::Subcommand;
+use rtt_profile::utc;
 use rtt_reconcile::Told;
 use rtt_seal::{Digest, in_full};
-use rtt_store::cas::{Lease, PutError, ReadError};
+use rtt_store::FileDisk;
+use rtt_store::cas::{Cas, ExportError, ImportError, Lease, LeaseError, LeaseStatus, PutError, ReadError, Source};
 use rtt_store::wal::read_log;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
 
 /// How long what was put is kept without a plan that names it, in seconds: a day, in which the plan is made.
 const KEPT_S: u64 = 86_400;
@@ -31,6 +35,37 @@ pub(crate) enum StoreAction {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Writes objects as one archive, each verified as it is written.
+    #[command(after_help = "Examples:
+  rtt store export DIGEST DIGEST --out objects.rtt
+  rtt store export DIGEST --out - | ssh other rtt store import -
+
+Exit codes: 0 written, 2 an object is not there, 16 one is damaged: then no archive is left.")]
+    Export {
+        /// The objects.
+        #[arg(required = true, value_name = "DIGEST")]
+        digests: Vec<Digest>,
+        /// Where the archive goes, in place of what is there; `-` is standard output.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Print the result as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Puts all objects of an archive or none, and prints their digests; they are kept for a day without a plan.
+    #[command(after_help = "Examples:
+  rtt store import objects.rtt
+  rtt store import - < objects.rtt
+
+Exit codes: 0 all are durable, 2 there is no such file, 16 the archive is damaged: then nothing was put.")]
+    Import {
+        /// The archive; `-` is standard input.
+        #[arg(value_name = "FILE")]
+        archive: PathBuf,
+        /// Print the result as JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Prints the digest of every object.
     List,
     /// Keeps an object until it is unpinned.
@@ -49,13 +84,24 @@ pub(crate) enum StoreAction {
         #[arg(long, value_name = "NAME", default_value = "operator")]
         name: String,
     },
-    /// Reads all objects; what is damaged is moved aside. Exit 16 when something was.
+    /// Gives back a lease whose holder is gone: for one that is damaged, and keeps all objects.
+    #[command(after_help = "Example:
+  rtt store release put-1800000000-4711
+
+What only that lease named goes by the next two collections: put again first what is still wanted.")]
+    Release {
+        /// The lease, as `gc` and `scrub` tell it.
+        name: String,
+    },
+    /// Reads all objects and leases; an object that is damaged is moved aside. Exit 16 when something is damaged.
     Scrub {
         /// Print the result as JSON.
         #[arg(long)]
         json: bool,
     },
     /// Removes what no plan, pin or lease names, when it was so at an earlier collection too.
+    ///
+    /// A damaged lease may name anything: until it ends or is released no object is removed, and the exit code is 16.
     Gc {
         /// How long an object has to be without a name before it is removed, in seconds.
         #[arg(long, value_name = "SECONDS", default_value_t = 3_600)]
@@ -96,10 +142,13 @@ pub(crate) fn run(action: &StoreAction, site: &Site, desk: &mut KeyDesk<'_>) -> 
             })?;
             match out {
                 None => Ok(desk.out.write_all(&bytes)?),
-                Some(path) => std::fs::write(path, bytes)
-                    .map_err(|error| failure(UNEXPECTED, format!("{}: {error}", path.display()))),
+                Some(path) => {
+                    fs::write(path, bytes).map_err(|error| failure(UNEXPECTED, format!("{}: {error}", path.display())))
+                }
             }
         }
+        StoreAction::Export { digests, out, json } => export(digests, out, *json, &mut objects, desk),
+        StoreAction::Import { archive, json } => import(archive, *json, &mut objects, desk),
         StoreAction::List => {
             let all = objects.list().map_err(|error| unexpected(&error))?;
             Ok(all.iter().try_for_each(|digest| writeln!(desk.out, "{digest}"))?)
@@ -110,32 +159,156 @@ pub(crate) fn run(action: &StoreAction, site: &Site, desk: &mut KeyDesk<'_>) -> 
             Ok(false) => Err(failure(USAGE, format!("{digest} is not pinned for {name}"))),
             Err(error) => Err(unexpected(&error)),
         },
-        StoreAction::Scrub { json } => scrub(*json, site, desk),
-        StoreAction::Gc { grace, json } => collect(*grace, *json, site, desk),
+        StoreAction::Release { name } => release(name, &mut objects, desk),
+        StoreAction::Scrub { json } => scrub(*json, &mut objects, desk),
+        StoreAction::Gc { grace, json } => collect(*grace, *json, site, &mut objects, desk),
     }
 }
 
-fn scrub(json: bool, site: &Site, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
-    let mut objects = site.objects()?;
+/// Objects of the store refer to no others: what lists others is a plan, and that is in the log.
+fn no_references(_: &mut dyn Source, _: &Digest) -> Result<Vec<Digest>, ReadError> {
+    Ok(Vec::new())
+}
+
+fn export(
+    digests: &[Digest],
+    out: &Path,
+    json: bool,
+    objects: &mut Cas<FileDisk>,
+    desk: &mut KeyDesk<'_>,
+) -> Result<(), Failure> {
+    let roots: Vec<Digest> = BTreeSet::from_iter(digests).into_iter().copied().collect();
+    let to_stdout = out == Path::new("-");
+    if to_stdout && json {
+        return Err(failure(USAGE, "--json and --out - both want standard output: give one of them"));
+    }
+    let told = |error: ExportError| match &error {
+        ExportError::Object(ReadError::Missing { .. }) => failure(USAGE, in_full(&error)),
+        ExportError::Object(ReadError::Damaged { .. }) => failure(REFUSED, in_full(&error)),
+        ExportError::Object(ReadError::Disk(_)) => unexpected(&error),
+        ExportError::Write(source) if to_stdout && source.kind() == io::ErrorKind::BrokenPipe => {
+            Failure { reader_left: true, ..unexpected(&error) }
+        }
+        ExportError::Write(_) => failure(UNEXPECTED, format!("{}: {}", out.display(), in_full(&error))),
+    };
+    if to_stdout {
+        return objects.export(&roots, &mut no_references, desk.out).map(drop).map_err(told);
+    }
+    // Beside it, and renamed when it is whole: a failure leaves what was there before.
+    let mut beside = out.to_path_buf().into_os_string();
+    beside.push(".part");
+    let place = |error: io::Error| failure(UNEXPECTED, format!("{}: {error}", out.display()));
+    let mut file = BufWriter::new(File::create(&beside).map_err(place)?);
+    let written = objects.export(&roots, &mut no_references, &mut file).map_err(told);
+    let kept = written.and_then(|_| file.get_ref().sync_all().and_then(|()| fs::rename(&beside, out)).map_err(place));
+    if kept.is_err() {
+        let _ = fs::remove_file(&beside); // The first error is the one to tell.
+    }
+    kept?;
+    if json {
+        writeln!(desk.out, "{}", json!({ "version": 1, "objects": roots }))?;
+    } else {
+        writeln!(desk.out, "{} objects in {}", roots.len(), out.display())?;
+    }
+    Ok(())
+}
+
+fn import(path: &Path, json: bool, objects: &mut Cas<FileDisk>, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
+    let mut archive: Box<dyn Read> = if path == Path::new("-") {
+        Box::new(io::stdin().lock())
+    } else {
+        let opened = File::open(path);
+        Box::new(BufReader::new(opened.map_err(|error| failure(USAGE, format!("{}: {error}", path.display())))?))
+    };
+    let name = format!("import-{}-{}", desk.now_unix_s, std::process::id());
+    let mut lease = objects.lease(&name, desk.now_unix_s + KEPT_S).map_err(|error| unexpected(&error))?;
+    let roots = match objects.import(&mut lease, &mut archive, &mut no_references) {
+        Ok(roots) => roots,
+        Err(error) => {
+            let _ = objects.release(lease); // The first error is the one to tell.
+            let code = match &error {
+                ImportError::Read { .. } | ImportError::Put(_) | ImportError::Disk(_) => UNEXPECTED,
+                _ => REFUSED,
+            };
+            return Err(failure(code, format!("{}: {}", path.display(), in_full(&error))));
+        }
+    };
+    objects.leave(lease).map_err(|error| unexpected(&error))?;
+    if json {
+        writeln!(desk.out, "{}", json!({ "version": 1, "objects": roots }))?;
+    } else {
+        roots.iter().try_for_each(|root| writeln!(desk.out, "{root}"))?;
+    }
+    Ok(())
+}
+
+fn release(name: &str, objects: &mut Cas<FileDisk>, desk: &KeyDesk<'_>) -> Result<(), Failure> {
+    let Some(leases) = objects.leases().map_err(|error| unexpected(&error))? else {
+        return Err(failure(UNEXPECTED, "a writer is at work in the store: try again"));
+    };
+    if !leases.iter().any(|lease| lease.name == name) {
+        return Err(failure(USAGE, format!("there is no lease {name}")));
+    }
+    let taken = objects.lease(name, desk.now_unix_s).map_err(|error| match &error {
+        LeaseError::Disk(_) => unexpected(&error),
+        LeaseError::Held { .. } | LeaseError::Name { .. } => failure(USAGE, in_full(&error)),
+    })?;
+    objects.release(taken).map_err(|error| unexpected(&error))
+}
+
+/// What is told of damaged leases; `removed` had ended.
+fn lease_lines(damaged: &[LeaseStatus], removed: &[String], out: &mut dyn Write) -> io::Result<()> {
+    damaged.iter().try_for_each(|LeaseStatus { name, damaged, expires_unix_s, .. }| {
+        let what = match expires_unix_s {
+            _ if removed.contains(name) => "had ended and was removed".to_owned(),
+            Some(expires) => format!("keeps all objects until {}, or until it is released", utc(*expires)),
+            None => "keeps all objects until it is released".to_owned(),
+        };
+        writeln!(out, "lease {name}: {damaged} damaged entries, it {what}")
+    })
+}
+
+fn lease_json(damaged: &[LeaseStatus], removed: &[String]) -> Vec<Value> {
+    let each = |lease: &LeaseStatus| {
+        json!({
+            "name": lease.name, "damaged": lease.damaged, "expires_unix_s": lease.expires_unix_s, "held": lease.held,
+            "removed": removed.contains(&lease.name),
+        })
+    };
+    damaged.iter().map(each).collect()
+}
+
+fn damaged_lease(name: &str) -> Failure {
+    failure(REFUSED, format!("lease {name} is damaged and may name anything: `rtt store release {name}` gives it back"))
+}
+
+fn scrub(json: bool, objects: &mut Cas<FileDisk>, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
     let name = format!("scrub-{}", std::process::id());
     let mut lease = objects.lease(&name, desk.now_unix_s + KEPT_S).map_err(|error| unexpected(&error))?;
     let found = objects.scrub(&mut lease, None).map_err(|error| unexpected(&error))?;
     objects.release(lease).map_err(|error| unexpected(&error))?;
     let damaged: Vec<String> = found.damaged.iter().map(|damage| damage.digest.to_string()).collect();
+    let leases = found.damaged_leases.as_deref();
     if json {
         let told = json!({
             "version": 1, "objects": found.objects, "trees": found.trees, "damaged": damaged,
+            "damaged_leases": leases.map(|leases| lease_json(leases, &[])),
         });
         writeln!(desk.out, "{told}")?;
     } else {
         writeln!(desk.out, "{} objects read, {} damaged", found.objects, damaged.len())?;
+        match leases {
+            Some(leases) => lease_lines(leases, &[], desk.out)?,
+            None => writeln!(desk.out, "a writer was at work, so leases were not read: run it again")?,
+        }
     }
-    match damaged.first() {
-        None => Ok(()),
-        Some(first) => Err(failure(
+    match (damaged.first(), leases.and_then(<[_]>::first)) {
+        (Some(first), _) => Err(failure(
             REFUSED,
             format!("{} objects are damaged and were moved aside, {first} the first: put them again", damaged.len()),
         )),
+        (None, Some(lease)) => Err(damaged_lease(&lease.name)),
+        (None, None) => Ok(()),
     }
 }
 
@@ -155,32 +328,45 @@ fn roots(site: &Site, desk: &KeyDesk<'_>) -> Result<BTreeSet<Digest>, Failure> {
     Ok(named)
 }
 
-fn collect(grace: u64, json: bool, site: &Site, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
-    let mut objects = site.objects()?;
+fn collect(
+    grace: u64,
+    json: bool,
+    site: &Site,
+    objects: &mut Cas<FileDisk>,
+    desk: &mut KeyDesk<'_>,
+) -> Result<(), Failure> {
     // Read here once to tell what is wrong with the log; asked for again by the pass, after it has listed the leases.
     roots(site, desk)?;
-    let again = &mut |_: &mut rtt_store::cas::Cas<rtt_store::FileDisk>| {
+    let again = &mut |_: &mut Cas<FileDisk>| {
         roots(site, desk).map_err(|failure| failure.message.into()).map(|named| named.into_iter().collect())
     };
-    let collected = objects
-        .collect(desk.now_unix_s, grace, again, &mut |_, _| Ok(Vec::new()))
-        .map_err(|error| unexpected(&error))?;
+    let collected =
+        objects.collect(desk.now_unix_s, grace, again, &mut no_references).map_err(|error| unexpected(&error))?;
+    let leases = &collected.damaged_leases;
+    let (removed, live, condemned) = (collected.removed.len(), collected.live, collected.condemned);
+    let kept_by = leases.iter().find(|lease| !collected.leases.contains(&lease.name));
     if json {
         let told = json!({
-            "version": 1, "objects": collected.objects, "live": collected.live, "condemned": collected.condemned,
-            "removed": collected.removed.len(), "busy": collected.busy,
+            "version": 1, "objects": collected.objects, "live": live, "condemned": condemned, "removed": removed,
+            "busy": collected.busy, "damaged_leases": lease_json(leases, &collected.leases),
         });
         writeln!(desk.out, "{told}")?;
-        return Ok(());
+    } else {
+        match kept_by {
+            Some(_) => writeln!(desk.out, "{} objects, none removed", collected.objects)?,
+            None => writeln!(
+                desk.out,
+                "{} objects: {live} named, {condemned} newly without a name, {removed} removed",
+                collected.objects
+            )?,
+        }
+        lease_lines(leases, &collected.leases, desk.out)?;
+        if collected.busy {
+            writeln!(
+                desk.out,
+                "a writer or another collection was at work, so this one is not complete: run it again"
+            )?;
+        }
     }
-    let (removed, live, condemned) = (collected.removed.len(), collected.live, collected.condemned);
-    writeln!(
-        desk.out,
-        "{} objects: {live} named, {condemned} newly without a name, {removed} removed",
-        collected.objects
-    )?;
-    if collected.busy {
-        writeln!(desk.out, "a writer or another collection was at work, so this one is not complete: run it again")?;
-    }
-    Ok(())
+    kept_by.map_or(Ok(()), |lease| Err(damaged_lease(&lease.name)))
 }
