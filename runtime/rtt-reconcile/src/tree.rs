@@ -11,6 +11,8 @@
 //!
 //! TREE-1  `current` names a whole generation or is absent: it is replaced by a rename, once all below is durable.
 //! TREE-2  `prepare` and `abort` change nothing that `current` leads to.
+//! TREE-3  What somebody else put below the root is neither run nor followed: a folder of ours that is a link or a mount is
+//!         refused, and what stands where a plan's items go counts only where it is what the plan makes.
 //!
 //! A ring's item is the JSON of its knobs, the profile's the sealed profile. Who runs on them reads `current/<item>` and
 //! is told elsewhere.
@@ -23,8 +25,8 @@ use rtt_seal::Digest;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs::{self, File, Permissions};
-use std::io::{self, Cursor, Read};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::io::{self, Cursor, Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 const CURRENT: &str = "current";
@@ -59,8 +61,28 @@ impl<O: Objects> Tree<O> {
         self.root.join(UNDO).join(plan.to_string())
     }
 
+    /// TREE-3: whether the folders are directories on the root's file system, where they are there: what lies behind a link or
+    /// a mount is not ours to remove, and is not made durable with the root.
+    fn check_folders(&self) -> Result<(), ParticipantError> {
+        let Ok(root) = fs::metadata(&self.root) else { return Ok(()) };
+        for folder in [GENERATIONS, UNDO].map(|folder| self.root.join(folder)) {
+            match fs::symlink_metadata(&folder) {
+                Ok(found) if found.is_dir() && found.dev() == root.dev() => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(self.failed(format!("look at {}", folder.display()), error)),
+                Ok(found) => {
+                    let kind = if found.is_dir() { "a mount" } else { "no directory" };
+                    let words = format!("{} is {kind}: expected a directory beside `{CURRENT}`", folder.display());
+                    return Err(self.failed("tell what runs", words));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Name of the generation that runs; `None` before the first.
     fn running(&self) -> Result<Option<String>, ParticipantError> {
+        self.check_folders()?;
         let path = self.root.join(CURRENT);
         let link = match fs::read_link(&path) {
             Ok(link) => link,
@@ -147,6 +169,18 @@ impl<O: Objects> Tree<O> {
         Ok(())
     }
 
+    /// Whether `plan` is prepared already: its items stand as it makes them, and the way back is noted.
+    fn is_prepared(&self, plan: PlanId, after: &Inventory) -> Result<bool, ParticipantError> {
+        let made = self.generation(&plan.to_string());
+        if !fs::symlink_metadata(&made).is_ok_and(|found| found.is_dir()) {
+            return Ok(false);
+        }
+        let found = owned_tree::inventory(&made, self.name == Op::FILES);
+        let found = found.map_err(|error| self.failed(format!("read {}", made.display()), error))?;
+        let before = fs::read_to_string(self.undo_path(plan)).ok();
+        Ok(found == *after && before == Some(self.running()?.unwrap_or_default()))
+    }
+
     /// Removes the generations that nothing leads back to any more.
     fn sweep(&self) -> Result<(), ParticipantError> {
         let Some(running) = self.running()? else { return Ok(()) };
@@ -179,18 +213,19 @@ impl<O: Objects> Participant for Tree<O> {
 
     /// TREE-2
     fn prepare(&mut self, plan: PlanId, ops: &[Op]) -> Result<(), ParticipantError> {
-        let made = self.generation(&plan.to_string());
-        if made.exists() {
-            return Ok(()); // It is renamed to this name when it is whole.
+        let state = self.scan()?;
+        let after = self.apply_to(&state, ops)?;
+        let after = Inventory::from_canonical(&after).expect("PLAN-5: what ops make of a state is canonical");
+        if self.is_prepared(plan, &after)? {
+            return Ok(());
         }
+        let made = self.generation(&plan.to_string());
         let folders = [GENERATIONS, UNDO].map(|folder| self.root.join(folder));
         for folder in &folders {
             owned_tree::make(folder).map_err(|error| self.failed(format!("make {}", folder.display()), error))?;
         }
         self.sweep()?;
-        let state = self.scan()?;
-        let after = self.apply_to(&state, ops)?;
-        let after = Inventory::from_canonical(&after).expect("PLAN-5: what ops make of a state is canonical");
+        owned_tree::remove(&made).map_err(|error| self.failed(format!("clear {}", made.display()), error))?;
         let stage = self.generation(&format!("{plan}.new"));
         owned_tree::remove(&stage)
             .and_then(|()| owned_tree::make(&stage))
@@ -198,7 +233,8 @@ impl<O: Objects> Participant for Tree<O> {
         self.fill(&stage, &after, ops)?;
         let undo = self.undo_path(plan);
         let running = self.running()?.unwrap_or_default();
-        let kept = fs::write(&undo, running).and_then(|()| {
+        let kept = owned_tree::remove(&undo).and_then(|()| {
+            File::create_new(&undo)?.write_all(running.as_bytes())?;
             rustix::fs::syncfs(File::open(&self.root)?)?; // All of the stage and the way back, in one call.
             fs::rename(&stage, &made)?;
             folders.iter().try_for_each(|folder| owned_tree::sync(folder))
@@ -208,7 +244,7 @@ impl<O: Objects> Participant for Tree<O> {
 
     fn commit(&mut self, plan: PlanId) -> Result<(), ParticipantError> {
         let name = plan.to_string();
-        if !self.generation(&name).is_dir() {
+        if !fs::symlink_metadata(self.generation(&name)).is_ok_and(|found| found.is_dir()) {
             return Err(ParticipantError::NotPrepared { participant: self.name.to_owned(), plan });
         }
         match self.running()? {

@@ -84,6 +84,60 @@ fn tree_1_a_switch_that_was_cut_off_is_done_again() {
     assert!(files.scan().is_err(), "a generation that is gone is not an empty one");
 }
 
+/// TREE-3: a folder that leads elsewhere is refused before anything is removed or written there.
+#[test]
+fn tree_3_a_folder_that_is_a_link_is_refused_and_what_it_leads_to_stays() {
+    let (folder, shed) = (tempfile::tempdir().expect("a folder"), Shed::default());
+    let root = folder.path().join("root");
+    let mut files = tree(&root, &shed);
+    let first = [put("a", shed.put(b"one"), None)];
+    files.prepare(plan("1"), &first).expect("prepared");
+    files.commit(plan("1")).expect("committed");
+    let next = [put("b", shed.put(b"two"), None)];
+    for kind in ["generations", "undo"] {
+        let (own, aside, victim) = (root.join(kind), folder.path().join("aside"), folder.path().join("victim"));
+        fs::create_dir_all(victim.join("deep")).expect("a folder");
+        fs::write(victim.join("deep/treasure"), b"mine").expect("written");
+        fs::rename(&own, &aside).expect("moved");
+        symlink(&victim, &own).expect("a link");
+        for refused in
+            [files.prepare(plan("2"), &next), files.abort(plan("2")), files.undo(plan("1")), files.scan().map(drop)]
+        {
+            let error = rtt_seal::in_full(&refused.expect_err("a link"));
+            assert!(error.contains("is no directory: expected a directory beside `current`"), "{error}");
+        }
+        assert_eq!((names(&victim), names(&victim.join("deep"))), (vec!["deep".into()], vec!["treasure".into()]));
+        fs::remove_file(&own).expect("removed");
+        fs::rename(&aside, &own).expect("back");
+    }
+    files.prepare(plan("2"), &next).expect("the control");
+}
+
+/// TREE-3: what was planted where a plan's items go is not what the plan makes, and does not run.
+#[test]
+fn tree_3_what_was_planted_does_not_run() {
+    let (folder, shed) = (tempfile::tempdir().expect("a folder"), Shed::default());
+    let (mut files, victim) = (tree(folder.path(), &shed), folder.path().join("victim"));
+    let ops = [put("a", shed.put(b"one"), None)];
+    fs::create_dir_all(folder.path().join("undo")).expect("a folder");
+    fs::write(&victim, b"mine").expect("written");
+    for number in ["1", "2", "3"] {
+        let made = folder.path().join("generations").join(plan(number).to_string());
+        fs::create_dir_all(made.parent().expect("a folder")).expect("made");
+        match number {
+            "1" => fs::create_dir(&made).and_then(|()| fs::write(made.join("evil"), b"evil")).expect("planted"),
+            "2" => symlink(folder.path(), &made).expect("planted"),
+            _ => symlink(&victim, folder.path().join("undo").join(plan(number).to_string())).expect("planted"),
+        }
+        files.prepare(plan(number), &ops).expect("prepared over it");
+        files.commit(plan(number)).expect("committed");
+        assert_eq!(names(&folder.path().join("current")), ["a"], "plan {number}");
+        files.undo(plan(number)).expect("undone");
+        assert!(!folder.path().join("current").exists(), "plan {number}");
+    }
+    assert_eq!(fs::read(&victim).expect("there"), b"mine", "nothing is written through a link");
+}
+
 /// An object that is not there, or is another, fails the prepare and leaves what runs.
 #[test]
 fn what_cannot_be_had_is_refused_by_name() {
