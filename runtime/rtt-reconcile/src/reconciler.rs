@@ -95,7 +95,7 @@ pub enum ApplyError {
     #[error(transparent)]
     Refused(#[from] RefuseError),
     /// The state that runs is not the one in the log.
-    #[error("{} of the running state changed behind the log: `rtt plan status` shows them; put them back", count(.0))]
+    #[error("what runs was changed behind the log, {}: put it back first, `rtt plan status` says how", count(.0))]
     Drift(Vec<Drift>),
     /// It does not lead where it says.
     #[error("the plan does not fit the state")]
@@ -124,7 +124,7 @@ pub enum SettleError {
     #[error("the log does not take what happened; nothing is lost: fix the cause and open it again")]
     Write(#[from] WriteError),
     /// A participant cannot go back, or cannot tell what runs.
-    #[error("plan {plan} is in doubt: {doing} did not succeed; fix the cause, then `rtt recover` goes on")]
+    #[error("plan {plan} is in doubt: {doing} did not succeed; fix the cause, then `rtt plan status` goes on")]
     Participant {
         /// The plan.
         plan: PlanId,
@@ -134,7 +134,7 @@ pub enum SettleError {
         source: Box<ParticipantError>,
     },
     /// All have gone back, but what runs is not the base.
-    #[error("plan {plan} was undone, but root {found} runs, expected {expected}: put it back, then `rtt recover`")]
+    #[error("plan {plan} was undone, but root {found} runs, expected {expected}: put it back, then `rtt plan status`")]
     Unrestored {
         /// The plan.
         plan: PlanId,
@@ -155,7 +155,7 @@ pub enum SettleError {
 
 fn count(drift: &[Drift]) -> String {
     let first = drift.first().map_or(String::new(), |first| format!(" ({} {})", first.participant, first.item));
-    format!("{} items{first}", drift.len())
+    format!("{} item{}{first}", drift.len(), if drift.len() == 1 { "" } else { "s" })
 }
 
 /// The one writer of a host's state.
