@@ -1,5 +1,7 @@
 //! `rtt`: the operator's command. Profiles, keys, hosts.
 
+mod checked_profile;
+mod drift_text;
 mod failure;
 mod host_commands;
 mod key_commands;
@@ -7,6 +9,10 @@ mod key_text;
 mod log_commands;
 mod output;
 mod plan_commands;
+mod plan_draft;
+mod plan_history;
+mod plan_ops;
+mod plan_signing;
 mod private_key;
 mod profile_commands;
 mod profile_text;
@@ -34,12 +40,15 @@ use store_commands::StoreAction;
     name = "rtt",
     version,
     after_help = "Examples:
-  rtt key init
   rtt host init
-  rtt profile keygen
+  rtt key new planner
+  rtt key init --add .rtt/keys/0123456789abcdef.pub
+  rtt plan draft ops.json --out plan.json
   rtt profile verify 0123456789abcdef
 
-Exit codes: 0 ok, 1 unexpected, 2 usage, 13 environment unfit, 14 plan refused, 16 another document or a key refused."
+Exit codes: 0 ok; 1 unexpected; 2 usage, or a file or an object that is named is not there; 13 this host lacks what is
+needed: key, trust, log, managed folder; 14 plan refused, aborted or rolled back; 15 another process holds the log;
+16 another signed document or a key refused; 17 what runs was changed behind the log."
 )]
 struct Options {
     #[command(subcommand)]
