@@ -291,7 +291,7 @@ fn profile(key: &SigningKey, change: impl FnOnce(&mut Profile)) -> Vec<u8> {
     crate::shipped_profile::sealed(key, change).as_bytes().to_vec()
 }
 
-/// Only what `rtt profile verify` takes becomes the profile, whoever signs the plan.
+/// PROFILE-7: only what `rtt profile verify` takes becomes the profile, whoever signs the plan.
 #[test]
 fn a_plan_sets_a_profile_that_verifies_here_and_no_other() {
     let host = Host::new();
@@ -490,5 +490,50 @@ fn the_examples_of_the_help_are_drafted() {
     }
     for name in ["file_put", "file_remove", "ring_put", "ring_remove", "profile_set", "profile_clear"] {
         assert!(examples.iter().any(|ops| ops.contains(name)), "{name}");
+    }
+}
+
+/// What goes wrong has one document too where JSON is asked for, and a code of its own.
+#[test]
+fn failures_have_a_document_and_a_code() {
+    let empty = Host { folder: tempfile::tempdir().expect("a folder"), planner: String::new() };
+    empty.refused("plan draft ops.json", 13, "no trust in .rtt/trust");
+    empty.refused("key status", 13, "no trust in .rtt/trust");
+    empty.refused("aply", 2, "did you mean `rtt plan apply`?");
+    empty.refused("verify", 2, "did you mean `rtt log verify`?");
+    empty.refused("plan aply", 2, "'apply'");
+    let host = Host::new();
+    for line in ["log verify", "log show", "plan history"] {
+        host.refused(line, 13, "there is no log yet");
+    }
+    let signed = host.plan("one", "one\n");
+    host.ok(&format!("plan apply {signed} --json"));
+    let document = |line: &str, code: i32| {
+        let (found, out, err) = host.run(line);
+        assert_eq!((found, out.lines().count()), (code, 1), "{line}: {out}{err}");
+        serde_json::from_str::<Value>(&out).expect("JSON")
+    };
+    let refused = document(&format!("plan apply {signed} --json"), 14);
+    assert_eq!((&refused["status"], &refused["code"]), (&"refused".into(), &14.into()), "{refused}");
+    assert!(refused["reason"].as_str().is_some_and(|reason| reason.contains("replayed")), "{refused}");
+    assert_eq!(document("log check nowhere.json --host-key nowhere --json", 2)["status"], "failed");
+    fs::write(host.path(".rtt/managed/files/current/etc/app.conf"), "mine\n").expect("changed");
+    assert_eq!(document("plan status --json", 17)["drift"].as_array().map(Vec::len), Some(1));
+    // Somebody else writes the log.
+    let rtt = env!("CARGO_BIN_EXE_rtt");
+    let busy = host.shell(&format!("flock .rtt/store/wal/lock {rtt} plan status 2>&1 || echo code $?"));
+    assert!(busy.contains("another process is writing to the log") && busy.contains("code 15"), "{busy}");
+}
+
+/// The section of the README is followed as it stands there, in an empty folder.
+#[test]
+fn the_readme_is_followed_by_copy_and_paste() {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md")).expect("the README");
+    let section = readme.split("## Changing a host").nth(1).expect("the section");
+    let block = section.split("```").nth(1).expect("its block");
+    let host = Host { folder: tempfile::tempdir().expect("a folder"), planner: String::new() };
+    let said = host.shell(block);
+    for part in ["greeting = \"hello\"\n", "drift      none", "the protocol holds", "verified: generation 2"] {
+        assert!(said.contains(part), "{part}: {said}");
     }
 }

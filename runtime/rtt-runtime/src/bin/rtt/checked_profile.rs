@@ -2,6 +2,9 @@
 //!
 //! A plan is signed by a planner, and names its profile by digest alone; whose knobs these are is for a key of the role
 //! `profile` to say. So the object is verified when the plan is prepared, whoever drafted it.
+//!
+//! PROFILE-7  A plan puts a profile into force only where it verifies under the role `profile` of this host's trust, for
+//!            this machine and in its time.
 
 use rtt_plan::{Op, Participant, ParticipantError, PlanId};
 use rtt_profile::{Policy, Profile};
@@ -70,6 +73,7 @@ impl<P: Participant> Participant for CheckedProfile<P> {
     fn prepare(&mut self, plan: PlanId, ops: &[Op]) -> Result<(), ParticipantError> {
         for object in ops.iter().filter_map(Op::object) {
             let (participant, item) = (self.inner.name().to_owned(), Op::PROFILE_ITEM.to_owned());
+            // PROFILE-7
             self.rules.check(&object, &mut self.objects).map_err(|refusal| match refusal {
                 ProfileRefusal::Object(ReadError::Missing { .. }) => {
                     ParticipantError::Missing { participant, item, object }

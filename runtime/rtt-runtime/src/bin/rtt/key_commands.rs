@@ -538,17 +538,22 @@ fn load_private(sign: &Sign, desk: &mut KeyDesk<'_>) -> Result<Vec<SigningKey>, 
     sign.key.iter().map(|file| sign.unlock.load(file, "rtt key init, or rtt key new root", desk.ask)).collect()
 }
 
+/// A public key that the command line names.
+pub(crate) fn load_public(file: &Path) -> Result<VerifyingKey, Failure> {
+    VerifyingKey::load(file).map_err(|error| match &error {
+        ReadKeyError::Open { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+            failure(USAGE, in_full(&error))
+        }
+        _ => failure(REFUSED, in_full(&error)),
+    })
+}
+
 /// The public keys that are to be trusted. A host's own key is left out: it signs the checkpoints of its own log, which
 /// are checked against that key and no trust document, and `--add *.pub` beside it did not mean it.
 fn load_added(files: &[PathBuf], desk: &mut KeyDesk<'_>) -> Result<Vec<VerifyingKey>, Failure> {
     let mut added = Vec::new();
     for file in files {
-        let key = VerifyingKey::load(file).map_err(|error| match &error {
-            ReadKeyError::Open { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-                failure(USAGE, in_full(&error))
-            }
-            _ => failure(REFUSED, in_full(&error)),
-        })?;
+        let key = load_public(file)?;
         if key.role() == Role::Host {
             let (file, id) = (file.display(), key.id());
             writeln!(desk.warnings, "rtt: {file} is left out: {id} is a host's key, which trust is not asked about")?;

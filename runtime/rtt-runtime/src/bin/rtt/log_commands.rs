@@ -1,14 +1,14 @@
 //! `rtt log ...`: the log read without changing it, verified, shown, and proved from.
 
 use crate::failure::{Failure, REFUSED, USAGE, failure};
-use crate::key_commands::KeyDesk;
+use crate::key_commands::{KeyDesk, load_public};
 use crate::output::{Proof, Proved};
 use crate::plan_history::cause;
 use crate::site::{ReadLog, Site};
 use clap::Subcommand;
 use rtt_model::Action;
 use rtt_reconcile::{Beside, Entry};
-use rtt_seal::{Digest, Sealed, TrustedKeys, VerifyingKey, in_full, strict_json};
+use rtt_seal::{Digest, Sealed, TrustedKeys, in_full, strict_json};
 use rtt_store::wal::{CHECKPOINT_KIND, Checkpoint, Opened, Record, merkle};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -179,8 +179,7 @@ fn prove(record: Option<u64>, from: Option<u64>, site: &Site, desk: &mut KeyDesk
 }
 
 fn check(path: &Path, host_key: &Path, json: bool, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
-    let key = VerifyingKey::load(host_key).map_err(|error| refused(&error))?;
-    let keys = TrustedKeys::new([key]).map_err(|error| refused(&error))?;
+    let keys = TrustedKeys::new([load_public(host_key)?]).map_err(|error| refused(&error))?;
     let bytes = std::fs::read(path).map_err(|error| failure(USAGE, format!("{}: {error}", path.display())))?;
     let proof: Proof =
         strict_json::parse(bytes.strip_suffix(b"\n").unwrap_or(&bytes)).map_err(|error| refused(&error))?;

@@ -5,7 +5,7 @@
 
 use crate::drift_text;
 use crate::failure::{Failure, PLAN_REFUSED, REFUSED, UNEXPECTED, USAGE, failure};
-use crate::key_commands::KeyDesk;
+use crate::key_commands::{KeyDesk, load_public};
 use crate::plan_commands::shown;
 use crate::plan_ops::{ops_between, read_ops};
 use crate::site::{Site, counted};
@@ -16,7 +16,7 @@ use rtt_seal::{Digest, KeyId, TrustedKeys, VerifyingKey, in_full};
 use rtt_store::FileDisk;
 use serde_json::json;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Each line of ops and the policy are drafted by a test as they stand here.
 pub(crate) const EXAMPLES: &str = r#"Examples:
@@ -101,10 +101,8 @@ fn planner_of(wanted: Option<&str>, keys: &TrustedKeys) -> Result<KeyId, Failure
     };
     let id = match text.parse::<KeyId>() {
         Ok(id) => id,
-        Err(why) if !PathBuf::from(text).exists() => {
-            return Err(failure(USAGE, format!("--planner {text}: no such file, and no key id: {why}")));
-        }
-        Err(_) => VerifyingKey::load(text.as_ref()).map_err(|error| failure(REFUSED, in_full(&error)))?.id(),
+        Err(_) if Path::new(text).exists() => load_public(Path::new(text))?.id(),
+        Err(why) => return Err(failure(USAGE, format!("--planner {text}: no such file, and no key id: {why}"))),
     };
     if keys.iter().any(|key| key.id() == id) {
         return Ok(id);

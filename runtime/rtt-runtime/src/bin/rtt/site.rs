@@ -317,7 +317,8 @@ impl Site {
         let forgotten = self.witness_command.is_none() && !self.witness.exists();
         let opened = Log::open(self.disk()?, &Site::options(host), &key, self.witness());
         let (log, torn) = opened.map_err(|error| self.log_refused(&error))?;
-        if forgotten && log.told().state.generation() > 0 {
+        let sealed = log.told().state.host().is_some() && log.duty().is_none();
+        if forgotten && sealed {
             writeln!(desk.warnings, "rtt: warning: witness {}", self.forgotten(true))?;
         }
         if let Some(torn) = torn {
