@@ -264,6 +264,7 @@ fn two_planners_sign_one_plan() {
     host.ops(&format!(r#"[{{"file_put": {{"path": "etc/app.conf", "object": "{digest}", "mode": "0644"}}}}]"#));
     host.refused("plan draft ops.json", 2, "name the key that will sign with --planner");
     host.ok(&format!("plan draft ops.json --planner keys/{}.pub --out one.json", host.planner));
+    host.refused("plan sign one.json --key .rtt/keys/root-1.key", 16, "is a root key, expected a planner's");
     host.refused("plan sign one.json --key second.key", 16, &format!("let {} sign first", host.planner));
     host.ok("plan sign one.json --key planner.key");
     host.refused("plan apply one.signed.json", 14, "1 of the trusted keys signed this, expected 2");
@@ -499,6 +500,7 @@ fn failures_have_a_document_and_a_code() {
     let empty = Host { folder: tempfile::tempdir().expect("a folder"), planner: String::new() };
     empty.refused("plan draft ops.json", 13, "no trust in .rtt/trust");
     empty.refused("key status", 13, "no trust in .rtt/trust");
+    empty.refused("plan status", 13, "make one: rtt host init");
     empty.refused("aply", 2, "did you mean `rtt plan apply`?");
     empty.refused("verify", 2, "did you mean `rtt log verify`?");
     empty.refused("plan aply", 2, "'apply'");

@@ -8,7 +8,7 @@ use rtt_reconcile::Drift;
 use rtt_seal::HostId;
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// One item that drifted, as a line, and the command that heals it as another.
 pub(crate) fn words(drift: &Drift, host: HostId, site: &Site) -> String {
@@ -56,24 +56,26 @@ fn heal(drift: &Drift, path: &Path, host: HostId, site: &Site) -> String {
     let file = quoted(path);
     let Some(held) = drift.held else { return format!("rm -r {file}") };
     let same = drift.runs.is_some_and(|runs| runs.object == held.object);
-    let chmod = held.mode.map(|mode| format!("chmod {mode} {file}"));
-    match chmod {
-        Some(chmod) if same => return chmod,
-        _ if drift.participant == Op::RINGS => {
-            return match site.knobs_of(&held.object, host) {
-                Some(knobs) => format!("printf %s '{knobs}' > {file}"),
-                None => format!("no plan in the log holds the knobs of {}", held.object),
-            };
-        }
-        _ => {}
+    if let (true, Some(mode)) = (same, held.mode) {
+        return format!("chmod {mode} {file}");
     }
-    let folder = quoted(path.parent().unwrap_or(Path::new(".")));
-    let get = format!(
-        "rm -rf {file}; mkdir -p {folder} && rtt store get {} --out {file}{}",
-        held.object,
-        site.store_option()
-    );
-    chmod.map_or(get.clone(), |chmod| format!("{get} && {chmod}"))
+    if drift.participant == Op::RINGS {
+        return match site.knobs_of(&held.object, host) {
+            Some(knobs) => format!("rm -rf {file} && printf %s '{knobs}' > {file}"),
+            None => format!("no plan in the log holds the knobs of {}", held.object),
+        };
+    }
+    // What stands there goes once the bytes are there: it may be somebody's only copy.
+    let (folder, new) = (quoted(path.parent().unwrap_or(Path::new("."))), quoted(&with_suffix(path)));
+    let get = format!("mkdir -p {folder} && rtt store get {} --out {new}{}", held.object, site.store_option());
+    let chmod = held.mode.map_or(String::new(), |mode| format!(" && chmod {mode} {new}"));
+    format!("{get}{chmod} && rm -rf {file} && mv {new} {file}")
+}
+
+fn with_suffix(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    PathBuf::from(name)
 }
 
 /// Leads `current` to the newest generation that is there, or to an empty one: what it lacks is told then.

@@ -4,7 +4,7 @@ use crate::failure::{Failure, REFUSED, USAGE, failure};
 use crate::key_commands::{KeyDesk, load_public};
 use crate::output::{Proof, Proved};
 use crate::plan_history::cause;
-use crate::site::{ReadLog, Site};
+use crate::site::{ReadLog, Site, counted};
 use clap::Subcommand;
 use rtt_model::Action;
 use rtt_reconcile::{Beside, Entry};
@@ -118,7 +118,9 @@ fn words(record: &Record) -> Result<(String, Value), Failure> {
         Action::Undo { reason, .. } => ("undo", cause(*reason).to_owned()),
         Action::RolledBack { generation, root, .. } => ("rolled_back", format!("generation {generation}, root {root}")),
         Action::Grant { capability, .. } => ("grant", format!("capability {capability}")),
-        Action::Checkpoint { size, root } => ("checkpoint", format!("{size} records, root {root}")),
+        Action::Checkpoint { size, root } => {
+            ("checkpoint", format!("{}, root {root}", counted(*size as usize, "record")))
+        }
     };
     let plan = match &entry.beside {
         Beside::Plan(plan, _) => json!(plan),

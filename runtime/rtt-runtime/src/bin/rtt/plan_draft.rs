@@ -121,7 +121,7 @@ fn warn_of_drift(
     }
     let host = reconciler.log().host();
     let count = counted(drift.len(), "item");
-    writeln!(desk.warnings, "rtt: warning: {count} changed behind the log; no plan is begun until they are put back:")?;
+    writeln!(desk.warnings, "rtt: warning: {count} changed behind the log; no plan is begun until it is put back:")?;
     Ok(drift.iter().try_for_each(|drift| writeln!(desk.warnings, "{}", drift_text::words(drift, host, site)))?)
 }
 

@@ -10,7 +10,7 @@ use crate::private_key::{Unlock, protect_memory};
 use crate::site::Site;
 use clap::Args;
 use rtt_plan::{Plan, PlanId};
-use rtt_seal::{Digest, Envelope, KeyId, SealError, Sealed, SigningKey, in_full};
+use rtt_seal::{Digest, Envelope, KeyId, Role, SealError, Sealed, SigningKey, in_full};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -50,6 +50,10 @@ pub(crate) fn sign(wanted: &Sign, desk: &mut KeyDesk<'_>) -> Result<(), Failure>
     let begun = begun_envelope(wanted)?;
     let load = |file: &PathBuf| unlock.load(file, "rtt key new planner", desk.ask);
     let keys = wanted.key.iter().map(load).collect::<Result<Vec<SigningKey>, Failure>>()?;
+    if let Some(key) = keys.iter().find(|key| key.role() != Role::Planner) {
+        let why = format!("key {} is a {} key, expected a planner's", key.id(), key.role());
+        return Err(failure(REFUSED, format!("{} is not signed: {why}", path.display())));
+    }
     let mut named = begun.sealed.as_ref().map(|sealed| signers(sealed.as_bytes())).unwrap_or_default();
     check_planner(&plan, &named, &keys)?;
     let mut sealed = begun.sealed;

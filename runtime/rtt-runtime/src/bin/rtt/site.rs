@@ -90,6 +90,10 @@ impl Site {
     /// The host's key and id.
     pub(crate) fn key(&self, desk: &KeyDesk<'_>) -> Result<(SigningKey, HostId), Failure> {
         check_key_is_there(&self.host_key, &self.store)?;
+        if self.host_key.symlink_metadata().is_err() {
+            let key = self.host_key.display();
+            return Err(failure(UNFIT, format!("this host's key {key} is not there; make one: rtt host init")));
+        }
         let key = Unlock::default().load(&self.host_key, "rtt host init", desk.ask)?;
         let host = self.host_of(key.public())?;
         Ok((key, host))
@@ -136,7 +140,7 @@ impl Site {
         }
     }
 
-    /// What the witness remembers.
+    /// What the witness remembers, where it remembers anything.
     fn recall(&self, keys: &TrustedKeys) -> Result<Option<Verified<Checkpoint>>, Failure> {
         let recalled = self.witness().recall().map_err(|error| failure(UNEXPECTED, in_full(&error)))?;
         let not_ours = |error| failure(REFUSED, self.witness_words(&LogError::Witnessed(error)));
