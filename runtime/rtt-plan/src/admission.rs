@@ -90,7 +90,7 @@ pub enum RefuseError {
         now_unix_s: u64,
     },
     /// Its time is over.
-    #[error("expired: the plan held until {}, it is {} here: plan again", utc(*.expires_unix_s), utc(*.now_unix_s))]
+    #[error("expired: the plan held until {}, it is {} here: draft it again", utc(*.expires_unix_s), utc(*.now_unix_s))]
     Expired {
         /// Until when.
         expires_unix_s: u64,
@@ -98,7 +98,7 @@ pub enum RefuseError {
         now_unix_s: u64,
     },
     /// The state was changed since, if only there and back.
-    #[error("stale base: the plan was made on generation {base}, this host is at {generation}: plan again")]
+    #[error("stale base: {} (generation {generation} now, this one starts from {base}): draft it again", other_generation(*.base, *.generation))]
     Generation {
         /// The plan's.
         base: u64,
@@ -106,23 +106,27 @@ pub enum RefuseError {
         generation: u64,
     },
     /// Made on another state.
-    #[error("stale base: the plan was made on state root {base}, this host's is {root}: plan again")]
+    #[error("stale base: the plan was made on state root {base}, this host's is {root}: draft it again")]
     Root {
         /// The plan's.
         base: StateRoot,
         /// The host's.
         root: StateRoot,
     },
-    /// Signed under older trust.
-    #[error("downgraded trust: the plan was signed under trust version {plan}, this host holds {held}: sign it again")]
+    /// Drafted under older trust. A signature does not change the version that stands in the plan.
+    #[error(
+        "downgraded trust: the plan was drafted under trust version {plan}, this host holds {held}: draft it again"
+    )]
     TrustDowngrade {
         /// The plan's version.
         plan: u64,
         /// The host's version.
         held: u64,
     },
-    /// Signed under trust that this host has not got.
-    #[error("the plan was signed under trust version {plan}, this host holds {held}: bring the newer trust here first")]
+    /// Drafted under trust that this host has not got.
+    #[error(
+        "the plan was drafted under trust version {plan}, this host holds {held}: bring the newer trust here first"
+    )]
     TrustAhead {
         /// The plan's version.
         plan: u64,
@@ -138,7 +142,7 @@ pub enum RefuseError {
         floor: u64,
     },
     /// Made for an older build.
-    #[error("downgraded build: the plan is for build {plan}, this host has run plans under {floor}: plan again")]
+    #[error("downgraded build: the plan is for build {plan}, this host has run plans under {floor}: draft it again")]
     BuildDowngrade {
         /// The plan's build.
         plan: Build,
@@ -162,7 +166,7 @@ pub enum RefuseError {
         floor: Build,
     },
     /// Made under another policy.
-    #[error("other policy: the plan was made under policy {plan}, this host's is {host}: plan again")]
+    #[error("other policy: the plan was made under policy {plan}, this host's is {host}: draft it again")]
     Policy {
         /// The plan's.
         plan: Digest,
@@ -217,6 +221,11 @@ impl RefuseError {
     }
 }
 
+/// How the host came to another generation than the plan's.
+fn other_generation(base: u64, generation: u64) -> &'static str {
+    if generation > base { "another plan came first" } else { "the plan was made on a later state" }
+}
+
 impl HostFacts {
     /// The time that counts here: the clock's, but never earlier than the log's.
     pub fn time(&self, now_unix_s: u64) -> u64 {
@@ -228,8 +237,9 @@ impl Plan {
     /// Whether the host may begin this plan at `now_unix_s` (its clock, in seconds of Unix time).
     ///
     /// # Errors
-    /// [`RefuseError`], the first that holds: whose plan it is, whether it was begun before, its time, its base, trust
-    /// and build, leave, machine.
+    /// [`RefuseError`], the first that holds: whose plan it is, whether it was begun before, its time, its base, its
+    /// number, trust and build, leave, machine. The number comes after the base: of two plans drafted on one state the
+    /// second has the number of the first, and what is in its way is that the state has moved on.
     pub fn admit(plan: &Verified<Plan>, host: &HostFacts, now_unix_s: u64) -> Result<(), RefuseError> {
         if plan.audience != host.host {
             return Err(RefuseError::Audience { audience: plan.audience, host: host.host }); // PLAN-8
@@ -237,9 +247,13 @@ impl Plan {
         if !plan.signers().contains(&plan.planner) {
             return Err(RefuseError::Planner { planner: plan.planner });
         }
-        plan.admit_once(host)?;
+        let id = plan.id();
+        if host.attempted.contains(&id) {
+            return Err(RefuseError::Attempted { plan: id }); // PLAN-9
+        }
         plan.admit_time(host.time(now_unix_s))?;
         plan.admit_base(host)?;
+        plan.admit_sequence(host)?;
         plan.admit_trust(host)?;
         plan.admit_build(host)?;
         plan.admit_policy(&host.policy)?;
@@ -267,11 +281,8 @@ impl Plan {
         Ok(())
     }
 
-    fn admit_once(&self, host: &HostFacts) -> Result<(), RefuseError> {
-        let plan = self.id();
-        if host.attempted.contains(&plan) {
-            return Err(RefuseError::Attempted { plan }); // PLAN-9
-        }
+    /// PLAN-9
+    fn admit_sequence(&self, host: &HostFacts) -> Result<(), RefuseError> {
         match host.sequences.get(&self.planner) {
             Some(&burnt) if self.sequence <= burnt => {
                 Err(RefuseError::Sequence { planner: self.planner, sequence: self.sequence, burnt })

@@ -110,7 +110,7 @@ impl fmt::Display for Difference {
         let short = |root: StateRoot| root.0.short();
         if self.base_root != self.running_root {
             let (running, base) = (short(self.running_root), short(self.base_root));
-            writeln!(f, "the running state is {running}, the plan was made on {base}: it is stale, plan again")?;
+            writeln!(f, "the running state is {running}, the plan was made on {base}: it is stale, draft it again")?;
         }
         match &self.conflict {
             Some(why) => writeln!(f, "the plan cannot be carried out here: {why}"),

@@ -27,7 +27,7 @@ pub enum ParticipantError {
         source: Box<JsonError>,
     },
     /// The object that an op names is not in the store.
-    #[error("participant {participant}: object {object} for {item} is not in the store")]
+    #[error("participant {participant}: object {object} for {item} is not in the store: rtt store put FILE")]
     Missing {
         /// The participant.
         participant: String,
@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(state, Inventory { items: [("a".to_owned(), item)].into() }.to_canonical());
         assert_eq!(shelf.scan().expect("a state"), empty, "nothing took effect");
         let again = shelf.apply_to(&state, &[put(Before::Absent)]).expect_err("stands there").to_string();
-        assert!(again.contains("files a: ") && again.contains("the plan expects absent"), "{again}");
+        assert!(again.contains("files a: ") && again.contains("the plan expects nothing"), "{again}");
         let ring = Op::RingRemove { name: "r".parse().expect("a name"), before: Digest::of(b"1") };
         assert!(
             shelf.apply_to(&empty, &[ring]).expect_err("not its op").to_string().contains("no participant `rings`")

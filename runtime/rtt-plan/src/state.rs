@@ -52,7 +52,7 @@ pub struct HostState {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConflictError {
     /// The pre-condition does not hold.
-    #[error("{participant} {item}: {found} stands there, the plan expects {expected}")]
+    #[error("{participant} {item}: {} stands there, the plan expects {}", standing(*.found), standing(*.expected))]
     Before {
         /// The participant.
         participant: &'static str,
@@ -110,6 +110,10 @@ pub enum EffectError {
         /// What the plan states.
         stated: StateRoot,
     },
+}
+
+fn standing(before: Before) -> String {
+    before.object().map_or_else(|| "nothing".to_owned(), |digest| digest.to_string())
 }
 
 impl Inventory {

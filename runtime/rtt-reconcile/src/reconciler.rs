@@ -96,7 +96,7 @@ pub enum ApplyError {
     #[error(transparent)]
     Refused(#[from] RefuseError),
     /// The state that runs is not the one in the log.
-    #[error("{}: `rtt plan status` shows them; put them back", changed(.0))]
+    #[error("{}: put it back first, `rtt plan status` says how", changed(.0))]
     Drift(Vec<Drift>),
     /// It does not lead where it says.
     #[error("the plan does not fit the state")]

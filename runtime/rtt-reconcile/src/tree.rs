@@ -87,7 +87,10 @@ impl<O: Objects> Tree<O> {
         let link = match fs::read_link(&path) {
             Ok(link) => link,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(self.failed(format!("read the link {}", path.display()), error)),
+            Err(error) => {
+                let what = format!("read {}, expected a link to a folder of {GENERATIONS}", path.display());
+                return Err(self.failed(what, error));
+            }
         };
         let name = link.strip_prefix(GENERATIONS).ok().and_then(Path::to_str).filter(|name| !name.contains('/'));
         match name {
@@ -103,7 +106,9 @@ impl<O: Objects> Tree<O> {
         let Some(running) = self.running()? else { return Ok(Inventory::default()) };
         let folder = self.generation(&running);
         if !folder.is_dir() {
-            let words = format!("{} is not there", folder.display());
+            let (folder, current) = (folder.display(), self.root.join(CURRENT));
+            let way = format!("restore it from a copy, or remove the link {}", current.display());
+            let words = format!("{folder} is not there: {way}; then `rtt plan status` says what is missing");
             return Err(self.failed("tell what runs", words)); // A generation that is gone is not an empty one.
         }
         let read = owned_tree::inventory(&folder, self.name == Op::FILES);

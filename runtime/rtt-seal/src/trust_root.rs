@@ -80,7 +80,7 @@ pub enum TrustRootError {
     },
     /// Its time is over.
     #[error(
-        "trust version {version} expired at {expires_unix_s}, it is {now_unix_s} (seconds of Unix time): rotate, `rtt key rotate`"
+        "trust version {version} expired at {expires_unix_s}, it is {now_unix_s} (seconds of Unix time): `rtt key rotate --days N` renews it"
     )]
     Expired {
         /// The version.

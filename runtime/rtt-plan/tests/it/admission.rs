@@ -98,9 +98,9 @@ fn plans_that_change_nothing_or_start_from_nothing_are_used_up() {
         bench.carry_out(back);
         assert_eq!(bench.answer(), "attempted", "{ops:?}");
         bench.host.attempted.clear();
-        assert_eq!(bench.answer(), "replayed_sequence", "{ops:?}");
-        bench.host.sequences.clear();
         assert_eq!(bench.answer(), "stale_generation", "{ops:?}");
+        (bench.host.generation, bench.host.root) = (bench.plan.base.generation, bench.plan.base.state_root);
+        assert_eq!(bench.answer(), "replayed_sequence", "{ops:?}");
     }
 }
 
@@ -206,7 +206,7 @@ fn the_planner_is_one_of_the_signers() {
 /// Every refusal names what the plan says, and what the host knows.
 #[test]
 fn refusals_say_what_is_in_the_way() {
-    let changes: [(Change, &[&str]); 8] = [
+    let changes: [(Change, &[&str]); 9] = [
         (|b| b.host.host = host_id(2), &["wrong audience", "0101", "0202"]),
         (|b| b.plan.not_before_unix_s = NOW + 60, &["not yet valid", "2027-01-15 08:01:00 UTC", "08:00:00 UTC"]),
         (
@@ -215,8 +215,18 @@ fn refusals_say_what_is_in_the_way() {
             },
             &["replayed: sequence 1", "7 was begun", "8 or more"],
         ),
-        (|b| b.host.generation = 4, &["stale base", "generation 0", "at 4", "plan again"]),
-        (|b| b.plan.trust_root_version = 2, &["downgraded trust", "version 2", "holds 3"]),
+        (
+            |b| {
+                b.host.generation = 4;
+                b.host.sequences.insert(b.plan.planner, 7);
+            },
+            &["stale base: another plan came first (generation 4 now, this one starts from 0): draft it again"],
+        ),
+        (|b| b.plan.base.generation = 4, &["stale base: the plan was made on a later state (generation 0 now"]),
+        (
+            |b| b.plan.trust_root_version = 2,
+            &["downgraded trust", "drafted under", "version 2", "holds 3: draft it again"],
+        ),
         (|b| b.plan.runtime_build = build("0.0.9"), &["downgraded build", "0.0.9", "0.1.0"]),
         (|b| b.host.policy.grants.clear(), &["other policy"]),
         (|b| b.host.machine = Some("fedcba9876543210".into()), &["other machine", MACHINE, "fedcba9876543210"]),

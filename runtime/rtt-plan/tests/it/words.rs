@@ -73,7 +73,7 @@ fn a_plan_is_compared_with_the_running_state() {
     let said = drifted.to_string();
     for part in [
         format!("files etc/old: CONFLICT, {} stands there, the plan expects {}", short(b"by hand"), short(b"1")),
-        "it is stale, plan again".to_owned(),
+        "it is stale, draft it again".to_owned(),
         "the plan cannot be carried out here: op 1 cannot be carried out: files etc/old: ".to_owned(),
     ] {
         assert!(said.contains(&part), "{part}: {said}");

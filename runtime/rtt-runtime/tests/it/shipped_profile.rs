@@ -35,37 +35,8 @@ impl Host {
 
     /// Seals a profile for this host, after `change`.
     fn seal(&self, change: impl FnOnce(&mut Profile)) -> PathBuf {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
-        let interval = Interval { estimate: 1_000, low: 990, high: 1_010 };
-        let mut profile = Profile {
-            schema: Profile::SCHEMA,
-            knobs: Knobs { batch: 7, ..plain() },
-            fingerprint: rtt_host::fingerprint().expect("this host"),
-            outcome: Outcome { verdict: Verdict::NoBetter, sentence: "no better: a test".into() },
-            p99_ns: P99 { incumbent: interval, tuned: interval },
-            pairs: 20,
-            objective: "p99 of steady".into(),
-            rows: vec![ScenarioRow {
-                scenario: "steady".into(),
-                condition: Condition::Calm,
-                incumbent_p99_ns: interval,
-                tuned_p99_ns: interval,
-            }],
-            evidence: Evidence {
-                scenarios: vec![ScenarioDigest { name: "steady".into(), digest: Digest::of(b"steady") }],
-                trial_log: Digest::of(b"log"),
-                fits: vec![Digest::of(b"fit")],
-                seed: 1,
-            },
-            build: "test".into(),
-            created_unix_s: now - 10,
-            expires_unix_s: now + 3600,
-        };
-        change(&mut profile);
-        let bytes = profile.to_canonical();
-        profile.check(&bytes).expect("a profile");
         let file = self.path("profile.json");
-        Sealed::<Profile>::sign(&bytes, &self.key).expect("signed").save(&file).expect("saved");
+        sealed(&self.key, change).save(&file).expect("saved");
         file
     }
 
@@ -97,6 +68,40 @@ impl Host {
             std::thread::yield_now();
         }
     }
+}
+
+/// A profile for this host, after `change`, sealed by `key`.
+pub fn sealed(key: &SigningKey, change: impl FnOnce(&mut Profile)) -> Sealed<Profile> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    let interval = Interval { estimate: 1_000, low: 990, high: 1_010 };
+    let mut profile = Profile {
+        schema: Profile::SCHEMA,
+        knobs: Knobs { batch: 7, ..plain() },
+        fingerprint: rtt_host::fingerprint().expect("this host"),
+        outcome: Outcome { verdict: Verdict::NoBetter, sentence: "no better: a test".into() },
+        p99_ns: P99 { incumbent: interval, tuned: interval },
+        pairs: 20,
+        objective: "p99 of steady".into(),
+        rows: vec![ScenarioRow {
+            scenario: "steady".into(),
+            condition: Condition::Calm,
+            incumbent_p99_ns: interval,
+            tuned_p99_ns: interval,
+        }],
+        evidence: Evidence {
+            scenarios: vec![ScenarioDigest { name: "steady".into(), digest: Digest::of(b"steady") }],
+            trial_log: Digest::of(b"log"),
+            fits: vec![Digest::of(b"fit")],
+            seed: 1,
+        },
+        build: "test".into(),
+        created_unix_s: now - 10,
+        expires_unix_s: now + 3600,
+    };
+    change(&mut profile);
+    let bytes = profile.to_canonical();
+    profile.check(&bytes).expect("a profile");
+    Sealed::<Profile>::sign(&bytes, key).expect("signed")
 }
 
 fn configure(knobs: Option<Knobs>) -> Configure {

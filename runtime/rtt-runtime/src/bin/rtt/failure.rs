@@ -4,12 +4,18 @@ use std::io;
 
 /// Something that is nobody's input.
 pub(crate) const UNEXPECTED: u8 = 1;
-/// The command line names what is not there, or must not be there.
+/// The command line is wrong, or names a file or an object that is not there, or must not be there.
 pub(crate) const USAGE: u8 = 2;
-/// This host cannot be told.
+/// This host cannot be told, or lacks what every command of its kind needs: key, trust, log, managed folder.
 pub(crate) const UNFIT: u8 = 13;
+/// A plan that was refused, aborted or rolled back.
+pub(crate) const PLAN_REFUSED: u8 = 14;
+/// Another process holds the log.
+pub(crate) const BUSY: u8 = 15;
 /// A signed document or a key is refused.
 pub(crate) const REFUSED: u8 = 16;
+/// What runs was changed behind the log.
+pub(crate) const DRIFTED: u8 = 17;
 
 /// Why an action failed.
 #[derive(Debug)]

@@ -5,6 +5,7 @@
 use crate::failure::Failure;
 use crate::key_commands::KeyDesk;
 use crate::private_key::{self, protect_memory};
+use crate::site::check_key_is_there;
 use clap::Subcommand;
 use rtt_seal::{HostId, Role, SigningKey};
 use serde_json::json;
@@ -25,6 +26,9 @@ key are one host.")]
         /// Directory for the public key, as <keyid>.pub.
         #[arg(long, value_name = "DIR", default_value = ".rtt/keys")]
         public: PathBuf,
+        /// Directory of the store: where it holds a log, this host has a key, and none is made.
+        #[arg(long, value_name = "DIR", default_value = ".rtt/store")]
+        store: PathBuf,
         /// Print the result as JSON.
         #[arg(long)]
         json: bool,
@@ -46,14 +50,16 @@ key are one host.")]
 pub(crate) fn run(action: &HostAction, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
     protect_memory(desk.warnings)?;
     match action {
-        HostAction::Init { key, public, json } => {
+        HostAction::Init { key, public, store, json } => {
+            check_key_is_there(key, store)?;
             let (made, public) = private_key::make(Role::Host, key, public, None)?;
             told(&made, key, *json, desk)?;
             if !json {
                 writeln!(desk.out, "  private  {}  ({})", key.display(), private_key::rest_in_words(None))?;
                 let what = "who holds it can check this host's checkpoints";
                 writeln!(desk.out, "  public   {}  ({what})", public.display())?;
-                writeln!(desk.out, "next: rtt key init --from FILE..., to trust those who plan for this host")?;
+                writeln!(desk.out, "next: rtt key new planner, then rtt key init --add its public key")?;
+                writeln!(desk.out, "      or, to trust those who plan for it elsewhere: rtt key init --from FILE...")?;
             }
             Ok(())
         }

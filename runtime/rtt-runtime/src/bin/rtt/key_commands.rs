@@ -3,17 +3,17 @@
 //! A change of trust is drafted from the version in force, signed by root keys that may lie in different places, and
 //! followed once a threshold of the old and of the new ones has signed. Clock and terminal are passed in by [`KeyDesk`].
 
-use crate::failure::{Failure, REFUSED, UNEXPECTED, USAGE, failure};
+use crate::failure::{Failure, REFUSED, UNEXPECTED, UNFIT, USAGE, failure};
 use crate::key_text;
 use crate::private_key::{self, Ask, Protect, Unlock, protect_memory};
 use crate::trust_draft::{Draft, TrustChange};
 use clap::{Args, Subcommand};
 use rtt_seal::{
-    KeyId, Role, SealError, Sealed, SigningKey, TrustRoot, TrustRootError, TrustStore, TrustStoreError, VerifyingKey,
-    in_full,
+    Envelope, KeyId, ReadKeyError, Role, SealError, Sealed, SigningKey, TrustRoot, TrustRootError, TrustStore,
+    TrustStoreError, VerifyingKey, in_full,
 };
 use serde_json::json;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Root keys that are made at once.
@@ -38,11 +38,15 @@ Each root key is a file of its own: move them to different places, out of reach 
   rtt key rotate --add planner.pub --key root-1.key --key root-2.key
   rtt key rotate --threshold root=3 --key root-1.key --out next.json   # and elsewhere:
   rtt key rotate --from next.json --key root-2.key
-  rtt key rotate --from 2.json 3.json                                  # follow what others signed")]
+  rtt key rotate --from 2.json 3.json                                  # follow what others signed, or a folder of it
+  rtt key rotate --days 365 --key root-1.key --key root-2.key          # renew the time
+A plan is drafted under one version: those that were drafted under an earlier one have to be drafted again.")]
     Rotate(Rotate),
     /// Replaces the trust document by one in which these keys are never trusted again.
     #[command(after_help = "Example:
-  rtt key revoke 0123456789abcdef --key root-1.key --key root-2.key")]
+  rtt key revoke 0123456789abcdef --key root-1.key --key root-2.key
+
+Plans that were drafted before have to be drafted again.")]
     Revoke(Revoke),
     /// Prints the trust document in force: version, time, keys by role, thresholds, what is revoked. Exit 16 when expired.
     #[command(after_help = "Example:
@@ -87,7 +91,7 @@ pub(crate) struct Init {
     /// Days until the trust document expires.
     #[arg(long, value_name = "DAYS", default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=3660))]
     days: u32,
-    /// Take these versions, oldest first, instead of making keys.
+    /// Take these versions, or those of a folder, instead of making keys.
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["root_keys", "threshold", "keys", "add", "days"])]
     from: Vec<PathBuf>,
     /// Digest of the first version, as its makers tell it.
@@ -139,7 +143,7 @@ pub(crate) struct Rotate {
     trust: Trust,
     #[command(flatten)]
     change: TrustChange,
-    /// Versions that were made elsewhere, oldest first: to follow, or one of them to sign with --key.
+    /// Versions that were made elsewhere, or a folder of them: to follow, or one of them to sign with --key.
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["add", "remove", "threshold", "days"])]
     from: Vec<PathBuf>,
     #[command(flatten)]
@@ -151,6 +155,9 @@ pub(crate) struct Revoke {
     /// Ids of the keys.
     #[arg(required = true, value_name = "KEYID")]
     ids: Vec<KeyId>,
+    /// Also revoke ids that were never trusted.
+    #[arg(long)]
+    in_advance: bool,
     #[command(flatten)]
     trust: Trust,
     #[command(flatten)]
@@ -193,8 +200,12 @@ pub(crate) fn run(action: &KeyAction, desk: &mut KeyDesk<'_>) -> Result<(), Fail
         KeyAction::Init(init) => begin(init, desk),
         KeyAction::New(new) => make(new, desk),
         KeyAction::Rotate(rotate) if !rotate.from.is_empty() => follow(rotate, desk),
-        KeyAction::Rotate(Rotate { trust, change, sign, .. }) => replace(&trust.trust, change, &[], sign, desk),
-        KeyAction::Revoke(Revoke { ids, trust, change, sign }) => replace(&trust.trust, change, ids, sign, desk),
+        KeyAction::Rotate(Rotate { trust, change, sign, .. }) => {
+            replace(&trust.trust, change, Revoked { ids: &[], in_advance: false }, sign, desk)
+        }
+        KeyAction::Revoke(Revoke { ids, in_advance, trust, change, sign }) => {
+            replace(&trust.trust, change, Revoked { ids, in_advance: *in_advance }, sign, desk)
+        }
         KeyAction::Status { trust, json } => status(&trust.trust, *json, desk),
         KeyAction::Export(options) => export(options, desk),
     }
@@ -208,9 +219,13 @@ fn begin(init: &Init, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
     if let Some(file) = files.iter().find(|file| file.symlink_metadata().is_ok()) {
         return Err(failure(USAGE, format!("{} exists and is not replaced; move it away", file.display())));
     }
-    if TrustStore::load(&init.trust.trust).is_ok() {
-        let error = TrustStoreError::Exists { directory: init.trust.trust.clone() };
-        return Err(failure(USAGE, in_full(&error)));
+    match TrustStore::load(&init.trust.trust) {
+        Err(TrustStoreError::Empty { .. }) => {}
+        Err(error) => return Err(trust_refused(&error)),
+        Ok(_) => {
+            let error = TrustStoreError::Exists { directory: init.trust.trust.clone() };
+            return Err(failure(USAGE, in_full(&error)));
+        }
     }
     let threshold = init.threshold.unwrap_or(u32::from(init.root_keys.min(2)));
     if !(1..=u32::from(init.root_keys)).contains(&threshold) {
@@ -220,17 +235,17 @@ fn begin(init: &Init, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
             format!("--threshold is {threshold}, expected 1..={most}, as many root keys as are made"),
         ));
     }
-    let added = load_public(&init.add)?;
+    let added = load_added(&init.add, desk)?;
     let passphrase = init.protect.passphrase(desk.ask)?;
     let mut keys = Vec::new();
     for file in &files {
         keys.push(private_key::make(Role::Root, file, &init.keys, passphrase.as_ref())?.0);
     }
-    let public = keys.iter().map(|key| key.public().clone()).chain(added);
+    let public = keys.iter().map(|key| key.public().clone()).chain(added.clone());
     let expires = desk.now_unix_s + u64::from(init.days) * 86_400;
     let document = TrustRoot::new(1, expires, &[(Role::Root, threshold)].into(), public, [].into());
     let sealed = sign_all(&document, &keys)?;
-    let store = TrustStore::begin(&init.trust.trust, sealed, desk.now_unix_s).map_err(|error| refused(&error))?;
+    let store = TrustStore::begin(&init.trust.trust, sealed, desk.now_unix_s).map_err(|error| trust_refused(&error))?;
     let private: Vec<_> = keys.iter().map(SigningKey::id).zip(&files).collect();
     if init.json {
         let rows: Vec<_> = private.iter().map(|(id, file)| json!({ "key": id, "private": file })).collect();
@@ -246,21 +261,27 @@ fn begin(init: &Init, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
             private_key::rest_in_words(passphrase.as_ref())
         )?;
     }
+    added.iter().try_for_each(|key| writeln!(desk.out, "trusted {} key {}", key.role(), key.id()))?;
     let (digest, trust) = (store.current().digest(), init.trust.trust.display());
-    writeln!(desk.out, "trust version 1 is in {trust}: {threshold} of {} root keys sign a change", init.root_keys)?;
+    let roots = keys_of(store.current())?.iter().filter(|key| key.role() == Role::Root).count();
+    writeln!(desk.out, "trust version 1 is in {trust}: {threshold} of {roots} root keys sign a change")?;
     writeln!(desk.out, "  digest   {digest}  (tell it to whoever runs `rtt key init --from`)")?;
-    writeln!(desk.out, "next: move the root keys to different places; rtt key new planner")?;
+    let next = match added.iter().any(|key| key.role() == Role::Planner) {
+        true => "rtt plan draft OPS.json --out plan.json",
+        false => "rtt key new planner; rtt key rotate --add PLANNER.pub",
+    };
+    writeln!(desk.out, "next: move the root keys to different places; {next}")?;
     Ok(())
 }
 
 /// Takes versions that were made elsewhere as the beginning.
 fn take(init: &Init, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
     let mut versions = load_versions(&init.from)?;
-    let first = versions.remove(0);
+    let (file, first) = versions.remove(0);
     let digest = TrustRoot::first(first.clone()).map_err(|error| failure(REFUSED, in_full(&error)))?.digest();
     match init.expect {
         Some(expected) if expected != digest => {
-            let file = init.from[0].display();
+            let file = file.display();
             return Err(failure(REFUSED, format!("{file} is refused: its digest is {digest}, expected {expected}")));
         }
         Some(_) => {}
@@ -272,13 +293,14 @@ fn take(init: &Init, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
     let beginning = if versions.is_empty() { desk.now_unix_s } else { 0 };
     let mut store = TrustStore::begin(&init.trust.trust, first, beginning).map_err(|error| match error {
         TrustStoreError::Exists { .. } => failure(USAGE, in_full(&error)),
-        _ => refused(&error),
+        _ => trust_refused(&error),
     })?;
-    if let Err(error) = if versions.is_empty() { Ok(()) } else { store.follow(versions, desk.now_unix_s) } {
+    let later: Vec<_> = versions.into_iter().map(|(_, sealed)| sealed).collect();
+    if let Err(error) = if later.is_empty() { Ok(()) } else { store.follow(later, desk.now_unix_s) } {
         writeln!(desk.warnings, "rtt: warning: only the first version was taken: {}", in_full(&error))?;
-        return Err(refused(&error));
+        return Err(trust_refused(&error));
     }
-    changed(&store, init.json, desk)
+    changed(None, &store, init.json, desk)
 }
 
 fn make(new: &New, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
@@ -303,21 +325,30 @@ fn make(new: &New, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
     writeln!(desk.out, "made {role} key {}", key.id())?;
     writeln!(desk.out, "  private  {}  ({})", private.display(), private_key::rest_in_words(passphrase.as_ref()))?;
     writeln!(desk.out, "  public   {}", public.display())?;
-    writeln!(desk.out, "next: rtt key rotate --add {} --key ROOT.key", public.display())?;
+    let public = public.display();
+    writeln!(desk.out, "next: rtt key init --add {public}")?;
+    writeln!(desk.out, "      or where trust was begun already: rtt key rotate --add {public} --key ROOT.key")?;
     Ok(())
+}
+
+/// What a change revokes.
+struct Revoked<'a> {
+    ids: &'a [KeyId],
+    in_advance: bool,
 }
 
 /// Drafts the next version, signs it, and follows it where enough keys did.
 fn replace(
     trust: &Path,
     change: &TrustChange,
-    revoke: &[KeyId],
+    revoked: Revoked<'_>,
     sign: &Sign,
     desk: &mut KeyDesk<'_>,
 ) -> Result<(), Failure> {
-    let store = TrustStore::load(trust).map_err(|error| refused(&error))?;
-    let added = load_public(&change.add)?;
-    let draft = Draft { current: store.current(), added, change, revoke, now_unix_s: desk.now_unix_s };
+    let store = TrustStore::load(trust).map_err(|error| trust_refused(&error))?;
+    let added = load_added(&change.add, desk)?;
+    let Revoked { ids: revoke, in_advance } = revoked;
+    let draft = Draft { current: store.current(), added, change, revoke, in_advance, now_unix_s: desk.now_unix_s };
     let document = draft.next().map_err(|reason| failure(USAGE, reason))?;
     let keys = load_private(sign, desk)?;
     let sealed = sign_all(&document, &keys)?;
@@ -326,13 +357,15 @@ fn replace(
 
 /// Follows versions that were made elsewhere, after signing the last of them where keys are given.
 fn follow(rotate: &Rotate, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
-    let mut store = TrustStore::load(&rotate.trust.trust).map_err(|error| refused(&error))?;
+    let mut store = TrustStore::load(&rotate.trust.trust).map_err(|error| trust_refused(&error))?;
     let mut versions = load_versions(&rotate.from)?;
     if rotate.sign.key.is_empty() {
-        store.follow(versions, desk.now_unix_s).map_err(|error| refused(&error))?;
-        return changed(&store, rotate.sign.json, desk);
+        let before = store.current().clone();
+        let versions = versions.into_iter().map(|(_, sealed)| sealed);
+        store.follow(versions, desk.now_unix_s).map_err(|error| trust_refused(&error))?;
+        return changed(Some(&before), &store, rotate.sign.json, desk);
     }
-    let (Some(mut sealed), true) = (versions.pop(), versions.is_empty()) else {
+    let (Some((file, mut sealed)), true) = (versions.pop(), versions.is_empty()) else {
         return Err(failure(
             USAGE,
             format!("--from names {} files, expected one to sign with --key", rotate.from.len()),
@@ -341,7 +374,7 @@ fn follow(rotate: &Rotate, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
     for key in load_private(&rotate.sign, desk)? {
         sealed = sealed.cosign(&key).map_err(|error| failure(REFUSED, in_full(&error)))?;
     }
-    let out = rotate.sign.out.as_deref().unwrap_or(&rotate.from[0]);
+    let out = rotate.sign.out.as_deref().unwrap_or(&file);
     finish(store, sealed, &rotate.sign, Some(out), desk)
 }
 
@@ -353,10 +386,11 @@ fn finish(
     out: Option<&Path>,
     desk: &mut KeyDesk<'_>,
 ) -> Result<(), Failure> {
+    let before = store.current().clone();
     match store.follow([sealed.clone()], desk.now_unix_s) {
-        Ok(()) => changed(&store, sign.json, desk),
+        Ok(()) => changed(Some(&before), &store, sign.json, desk),
         Err(error) if lacks_signatures(&error) => {
-            let reason = in_full(&error);
+            let reason = format!("{}{}", in_full(&error), uncounted(&sealed, &before)?);
             let Some(out) = out else {
                 let hint = "give more --key, or write it with --out and let others sign it: rtt key rotate --from FILE --key KEY";
                 return Err(failure(REFUSED, format!("{reason}; {hint}")));
@@ -371,11 +405,13 @@ fn finish(
                 )?;
             } else {
                 writeln!(desk.out, "not in force yet: {reason}")?;
+                let next = sealed.unproven().map_err(|error| failure(REFUSED, in_full(&error)))?;
+                told_changes(&before, &next, desk)?;
                 writeln!(desk.out, "next: rtt key rotate --from {} --key ROOT.key", out.display())?;
             }
             Ok(())
         }
-        Err(error) => Err(refused(&error)),
+        Err(error) => Err(trust_refused(&error)),
     }
 }
 
@@ -385,11 +421,38 @@ fn lacks_signatures(error: &TrustStoreError) -> bool {
     matches!(**source, SealError::Threshold { .. } | SealError::NoTrustedKey { .. })
 }
 
-/// Says what is in force now.
-fn changed(store: &TrustStore, json: bool, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
+/// The keys that signed a change and do not count, for a message.
+fn uncounted(sealed: &Sealed<TrustRoot>, before: &TrustRoot) -> Result<String, Failure> {
+    let next = sealed.unproven().map_err(|error| failure(REFUSED, in_full(&error)))?;
+    let roots: Vec<KeyId> = keys_of(before)?
+        .into_iter()
+        .chain(keys_of(&next)?)
+        .filter(|key| key.role() == Role::Root)
+        .map(|key| key.id())
+        .collect();
+    let signatures = Envelope::parse(sealed.as_bytes()).map(|envelope| envelope.signatures).unwrap_or_default();
+    let strangers = signatures.iter().filter_map(|signature| signature.keyid).filter(|id| !roots.contains(id));
+    let strangers: Vec<String> = strangers.map(|id| id.to_string()).collect();
+    Ok(match strangers.len() {
+        0 => String::new(),
+        _ => format!("; what {} signed does not count: no root key of either version", strangers.join(", ")),
+    })
+}
+
+fn told_changes(before: &TrustRoot, after: &TrustRoot, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
+    let lines = key_text::changes(before, after).map_err(|error| failure(REFUSED, in_full(&error)))?;
+    Ok(lines.iter().try_for_each(|line| writeln!(desk.out, "  {line}"))?)
+}
+
+/// Says what is in force now, and what it changed of the version before.
+fn changed(before: Option<&TrustRoot>, store: &TrustStore, json: bool, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
     let (trust, digest) = (store.current(), store.current().digest());
     if json {
-        let result = json!({ "version": 1, "status": "in_force", "trust_version": trust.version, "digest": digest });
+        let changes = before.map(|before| key_text::changes(before, trust)).transpose();
+        let changes = changes.map_err(|error| failure(REFUSED, in_full(&error)))?;
+        let result = json!({
+            "version": 1, "status": "in_force", "trust_version": trust.version, "digest": digest, "changes": changes,
+        });
         writeln!(desk.out, "{result}")?;
         return Ok(());
     }
@@ -400,13 +463,17 @@ fn changed(store: &TrustStore, json: bool, desk: &mut KeyDesk<'_>) -> Result<(),
         rtt_profile::utc(trust.expires_unix_s)
     )?;
     writeln!(desk.out, "  digest   {digest}")?;
+    if let Some(before) = before {
+        told_changes(before, trust, desk)?;
+        writeln!(desk.out, "  plans that were drafted under version {} have to be drafted again", before.version)?;
+    }
     let file = store.files().pop().unwrap_or_default();
     writeln!(desk.out, "next: bring {} to other hosts: rtt key rotate --from {}", file.display(), file.display())?;
     Ok(())
 }
 
 fn status(trust: &Path, json: bool, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
-    let store = TrustStore::load(trust).map_err(|error| refused(&error))?;
+    let store = TrustStore::load(trust).map_err(|error| trust_refused(&error))?;
     let current = store.current();
     let over = current.check_time(desk.now_unix_s);
     if json {
@@ -429,7 +496,7 @@ fn status(trust: &Path, json: bool, desk: &mut KeyDesk<'_>) -> Result<(), Failur
 }
 
 fn export(options: &Export, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
-    let store = TrustStore::load(&options.trust.trust).map_err(|error| refused(&error))?;
+    let store = TrustStore::load(&options.trust.trust).map_err(|error| trust_refused(&error))?;
     store.current().check_time(desk.now_unix_s).map_err(|error| failure(REFUSED, in_full(&error)))?;
     let mut keys = keys_of(store.current())?;
     keys.retain(|key| options.role.is_none_or(|role| role == key.role()));
@@ -471,19 +538,61 @@ fn load_private(sign: &Sign, desk: &mut KeyDesk<'_>) -> Result<Vec<SigningKey>, 
     sign.key.iter().map(|file| sign.unlock.load(file, "rtt key init, or rtt key new root", desk.ask)).collect()
 }
 
-fn load_public(files: &[PathBuf]) -> Result<Vec<VerifyingKey>, Failure> {
-    let load = |file: &PathBuf| VerifyingKey::load(file).map_err(|error| failure(REFUSED, in_full(&error)));
-    files.iter().map(load).collect()
+/// A public key that the command line names.
+pub(crate) fn load_public(file: &Path) -> Result<VerifyingKey, Failure> {
+    VerifyingKey::load(file).map_err(|error| match &error {
+        ReadKeyError::Open { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+            failure(USAGE, in_full(&error))
+        }
+        _ => failure(REFUSED, in_full(&error)),
+    })
 }
 
-fn load_versions(files: &[PathBuf]) -> Result<Vec<Sealed<TrustRoot>>, Failure> {
-    files.iter().map(|file| Sealed::load(file).map_err(|error| failure(USAGE, in_full(&error)))).collect()
+/// The public keys that are to be trusted. A host's own key is left out: it signs the checkpoints of its own log, which
+/// are checked against that key and no trust document, and `--add *.pub` beside it did not mean it.
+fn load_added(files: &[PathBuf], desk: &mut KeyDesk<'_>) -> Result<Vec<VerifyingKey>, Failure> {
+    let mut added = Vec::new();
+    for file in files {
+        let key = load_public(file)?;
+        if key.role() == Role::Host {
+            let (file, id) = (file.display(), key.id());
+            writeln!(desk.warnings, "rtt: {file} is left out: {id} is a host's key, which trust is not asked about")?;
+        } else {
+            added.push(key);
+        }
+    }
+    Ok(added)
 }
 
-/// The exit code of a store's error.
-fn refused(error: &TrustStoreError) -> Failure {
+/// The versions in these files and folders, oldest first, as a shell does not sort them.
+fn load_versions(from: &[PathBuf]) -> Result<Vec<(PathBuf, Sealed<TrustRoot>)>, Failure> {
+    let mut files = Vec::new();
+    for path in from {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let entries = std::fs::read_dir(path)
+            .map_err(|error| failure(UNEXPECTED, format!("cannot read {}: {error}", path.display())))?;
+        let all = entries.flatten().map(|entry| entry.path());
+        files.extend(all.filter(|file| file.extension().is_some_and(|extension| extension == "json")));
+    }
+    let load = |file: PathBuf| match Sealed::load(&file) {
+        Ok(sealed) => Ok((file, sealed)),
+        Err(error) => Err(failure(USAGE, in_full(&error))),
+    };
+    let mut versions = files.into_iter().map(load).collect::<Result<Vec<(PathBuf, Sealed<TrustRoot>)>, Failure>>()?;
+    if versions.is_empty() {
+        return Err(failure(USAGE, "--from names a folder without versions, expected 1.json, 2.json, ..."));
+    }
+    versions.sort_by_key(|(_, sealed)| sealed.unproven().map_or(u64::MAX, |trust| trust.version));
+    Ok(versions)
+}
+
+/// The exit code of a trust store's error.
+pub(crate) fn trust_refused(error: &TrustStoreError) -> Failure {
     let code = match error {
-        TrustStoreError::Empty { .. } => USAGE,
+        TrustStoreError::Empty { .. } => UNFIT,
         TrustStoreError::Io { .. } => UNEXPECTED,
         _ => REFUSED,
     };

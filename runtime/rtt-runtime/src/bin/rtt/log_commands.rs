@@ -1,14 +1,15 @@
 //! `rtt log ...`: the log read without changing it, verified, shown, and proved from.
 
-use crate::failure::{Failure, REFUSED, UNEXPECTED, USAGE, failure};
-use crate::key_commands::KeyDesk;
+use crate::failure::{Failure, REFUSED, USAGE, failure};
+use crate::key_commands::{KeyDesk, load_public};
 use crate::output::{Proof, Proved};
-use crate::site::Site;
+use crate::plan_history::cause;
+use crate::site::{ReadLog, Site, counted};
 use clap::Subcommand;
 use rtt_model::Action;
-use rtt_reconcile::{Beside, Entry, Told};
-use rtt_seal::{Digest, Sealed, TrustedKeys, VerifyingKey, in_full, strict_json};
-use rtt_store::wal::{Checkpoint, Opened, Record, check_witnessed, merkle, read_log};
+use rtt_reconcile::{Beside, Entry};
+use rtt_seal::{Digest, Sealed, TrustedKeys, in_full, strict_json};
+use rtt_store::wal::{CHECKPOINT_KIND, Checkpoint, Opened, Record, merkle};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 pub(crate) enum LogAction {
     /// Verifies the whole log: each record's digest and parent, the protocol, and what the witness remembers.
     #[command(
-        after_help = "Exit codes: 0 whole, 2 there is no log yet, 16 damaged, cut off, rewritten or against the protocol."
+        after_help = "Exit codes: 0 whole, 13 there is no log yet, 16 damaged, gone, cut off, rewritten or against the protocol."
     )]
     Verify {
         /// Print the result as JSON.
@@ -36,7 +37,7 @@ pub(crate) enum LogAction {
     #[command(after_help = "Examples:
   rtt log prove 12 > proof.json
   rtt log prove --from 8 > proof.json
-  rtt log check proof.json --host-key host.pub")]
+  rtt log check proof.json --host-key .rtt/keys/0123456789abcdef.pub")]
     Prove {
         /// The record.
         #[arg(required_unless_present = "from", conflicts_with = "from")]
@@ -49,9 +50,12 @@ pub(crate) enum LogAction {
     Check {
         /// The proof.
         proof: PathBuf,
-        /// The host's public key, as `rtt host init` wrote it.
+        /// The host's public key, as `rtt host init` wrote it: .rtt/keys/KEYID.pub, `rtt host show` tells the id.
         #[arg(long, value_name = "FILE")]
         host_key: PathBuf,
+        /// Print the result as JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -61,7 +65,7 @@ pub(crate) fn run(action: &LogAction, site: &Site, desk: &mut KeyDesk<'_>) -> Re
         LogAction::Verify { json } => verify(*json, site, desk),
         LogAction::Show { last, json } => show(*last, *json, site, desk),
         LogAction::Prove { record, from } => prove(*record, *from, site, desk),
-        LogAction::Check { proof, host_key } => check(proof, host_key, desk),
+        LogAction::Check { proof, host_key, json } => check(proof, host_key, *json, desk),
     }
 }
 
@@ -69,27 +73,9 @@ fn refused(error: &dyn std::error::Error) -> Failure {
     failure(REFUSED, in_full(error))
 }
 
-fn read(site: &Site, desk: &KeyDesk<'_>) -> Result<(Opened, TrustedKeys), Failure> {
-    let (key, host) = site.key(desk)?;
-    if !site.has_log() {
-        return Err(failure(USAGE, "there is no log yet: `rtt plan status` begins it"));
-    }
-    let opened = read_log(site.disk()?, &Site::options(host)).map_err(|error| refused(&error))?;
-    let keys = TrustedKeys::new([key.public().clone()]).map_err(|error| refused(&error))?;
-    Ok((opened, keys))
-}
-
 fn verify(json: bool, site: &Site, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
-    let (opened, keys) = read(site, desk)?;
-    let (_, host) = site.key(desk)?;
-    let told = Told::of(&opened.records).map_err(|error| refused(&error))?;
-    let recalled = site.witness().recall().map_err(|error| failure(UNEXPECTED, in_full(&error)))?;
-    let witnessed = recalled.map(|sealed| sealed.verify(&keys)).transpose().map_err(|error| refused(&error))?;
-    if let Some(witnessed) = &witnessed {
-        check_witnessed(&opened.records, &Site::options(host), witnessed).map_err(|error| refused(&error))?;
-    }
+    let ReadLog { opened, told, witnessed: size } = site.read(desk)?;
     let (records, generation) = (opened.records.len(), told.state.generation());
-    let size = witnessed.as_ref().map(|witnessed| witnessed.size);
     if json {
         let found = json!({
             "version": 1, "records": records, "tip": opened.tip, "generation": generation.to_string(),
@@ -103,7 +89,10 @@ fn verify(json: bool, site: &Site, desk: &mut KeyDesk<'_>) -> Result<(), Failure
     writeln!(desk.out, "  generation {generation}, state root {}", told.held.root())?;
     match size {
         Some(size) => writeln!(desk.out, "  witness    has seen {size} of them, and they are those")?,
-        None => writeln!(desk.out, "  witness    remembers nothing yet: an end that was cut off would not be seen")?,
+        None => {
+            let sealed = opened.records.iter().any(|record| record.kind == CHECKPOINT_KIND);
+            writeln!(desk.out, "  witness    {}", site.forgotten(sealed))?;
+        }
     }
     if let Some(torn) = opened.torn {
         writeln!(desk.out, "  tail       {torn}; it is cut when the log is opened for writing")?;
@@ -125,11 +114,13 @@ fn words(record: &Record) -> Result<(String, Value), Failure> {
         Action::Commit { generation, .. } => ("commit", format!("generation {generation}")),
         Action::Committed { participant, .. } => ("committed", format!("participant {participant}")),
         Action::Verified { root, .. } => ("verified", format!("root {root}")),
-        Action::Abort { reason, .. } => ("abort", format!("{reason:?}")),
-        Action::Undo { reason, .. } => ("undo", format!("{reason:?}")),
+        Action::Abort { reason, .. } => ("abort", cause(*reason).to_owned()),
+        Action::Undo { reason, .. } => ("undo", cause(*reason).to_owned()),
         Action::RolledBack { generation, root, .. } => ("rolled_back", format!("generation {generation}, root {root}")),
         Action::Grant { capability, .. } => ("grant", format!("capability {capability}")),
-        Action::Checkpoint { size, root } => ("checkpoint", format!("{size} records, root {root}")),
+        Action::Checkpoint { size, root } => {
+            ("checkpoint", format!("{}, root {root}", counted(*size as usize, "record")))
+        }
     };
     let plan = match &entry.beside {
         Beside::Plan(plan, _) => json!(plan),
@@ -142,7 +133,7 @@ fn words(record: &Record) -> Result<(String, Value), Failure> {
 }
 
 fn show(last: Option<usize>, json: bool, site: &Site, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
-    let (opened, _) = read(site, desk)?;
+    let opened = site.read(desk)?.opened;
     let from = opened.records.len().saturating_sub(last.unwrap_or(usize::MAX));
     for record in &opened.records[from..] {
         let (line, object) = words(record)?;
@@ -164,10 +155,13 @@ fn last_checkpoint(opened: &Opened) -> Result<(Vec<u8>, Vec<Digest>), Failure> {
 }
 
 fn prove(record: Option<u64>, from: Option<u64>, site: &Site, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
-    let (opened, _) = read(site, desk)?;
+    let opened = site.read(desk)?.opened;
     let (sealed, digests) = last_checkpoint(&opened)?;
     let covered = digests.len() as u64;
-    let outside = |what: u64| failure(USAGE, format!("{what}: the last checkpoint covers {covered} records"));
+    let outside = |what: u64, first: u64, last: u64| {
+        let why = format!("the last checkpoint covers {covered} records, expected {first} to {last}");
+        failure(USAGE, format!("{what}: {why}"))
+    };
     let (of, path) = match (record, from) {
         (Some(index), _) if index < covered => {
             let digest = digests[index as usize];
@@ -177,7 +171,8 @@ fn prove(record: Option<u64>, from: Option<u64>, site: &Site, desk: &mut KeyDesk
             let root = merkle::root(&digests[..size as usize]);
             (Proved::From { size, root }, merkle::prove_consistency(&digests, size as usize))
         }
-        (index, size) => return Err(outside(index.or(size).unwrap_or_default())),
+        (Some(index), _) => return Err(outside(index, 0, covered.saturating_sub(1))),
+        (None, size) => return Err(outside(size.unwrap_or_default(), 1, covered)),
     };
     let checkpoint = String::from_utf8(sealed).expect("an envelope is JSON");
     let proof = Proof { version: 1, checkpoint, of, path };
@@ -185,9 +180,8 @@ fn prove(record: Option<u64>, from: Option<u64>, site: &Site, desk: &mut KeyDesk
     Ok(())
 }
 
-fn check(path: &Path, host_key: &Path, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
-    let key = VerifyingKey::load(host_key).map_err(|error| refused(&error))?;
-    let keys = TrustedKeys::new([key]).map_err(|error| refused(&error))?;
+fn check(path: &Path, host_key: &Path, json: bool, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
+    let keys = TrustedKeys::new([load_public(host_key)?]).map_err(|error| refused(&error))?;
     let bytes = std::fs::read(path).map_err(|error| failure(USAGE, format!("{}: {error}", path.display())))?;
     let proof: Proof =
         strict_json::parse(bytes.strip_suffix(b"\n").unwrap_or(&bytes)).map_err(|error| refused(&error))?;
@@ -212,6 +206,10 @@ fn check(path: &Path, host_key: &Path, desk: &mut KeyDesk<'_>) -> Result<(), Fai
             format!("{}: the proof does not hold: it is not so that {words}", path.display()),
         ));
     }
-    writeln!(desk.out, "proved: {words}")?;
-    Ok(())
+    if json {
+        let found =
+            json!({ "version": 1, "status": "proved", "host": origin, "size": size, "root": root, "proved": words });
+        return Ok(writeln!(desk.out, "{found}")?);
+    }
+    Ok(writeln!(desk.out, "proved: {words}")?)
 }

@@ -1,5 +1,7 @@
 //! `rtt`: the operator's command. Profiles, keys, hosts.
 
+mod checked_profile;
+mod drift_text;
 mod failure;
 mod host_commands;
 mod key_commands;
@@ -7,6 +9,10 @@ mod key_text;
 mod log_commands;
 mod output;
 mod plan_commands;
+mod plan_draft;
+mod plan_history;
+mod plan_ops;
+mod plan_signing;
 mod private_key;
 mod profile_commands;
 mod profile_text;
@@ -14,15 +20,19 @@ mod site;
 mod store_commands;
 mod trust_draft;
 
-use clap::{Parser, Subcommand};
-use failure::Failure;
+use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue};
+use clap::{CommandFactory, Parser, Subcommand};
+use failure::{Failure, PLAN_REFUSED, REFUSED};
 use host_commands::HostAction;
 use key_commands::{KeyAction, KeyDesk};
 use log_commands::LogAction;
 use plan_commands::{Apply, PlanAction};
 use profile_commands::{Desk, ProfileAction};
+use rtt_seal::near_name;
+use serde_json::json;
 use site::Site;
-use std::io::{Write, stderr, stdout};
+use std::io::{self, StdoutLock, Write, stderr, stdout};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -34,12 +44,15 @@ use store_commands::StoreAction;
     name = "rtt",
     version,
     after_help = "Examples:
-  rtt key init
   rtt host init
-  rtt profile keygen
+  rtt key new planner
+  rtt key init --add .rtt/keys/0123456789abcdef.pub
+  rtt plan draft ops.json --out plan.json
   rtt profile verify 0123456789abcdef
 
-Exit codes: 0 ok, 1 unexpected, 2 usage, 13 environment unfit, 14 plan refused, 16 another document or a key refused."
+Exit codes: 0 ok; 1 unexpected; 2 usage, or a file or an object that is named is not there; 13 this host lacks what is
+needed: key, trust, log, managed folder; 14 plan refused, aborted or rolled back; 15 another process holds the log;
+16 another signed document or a key refused; 17 what runs was changed behind the log."
 )]
 struct Options {
     #[command(subcommand)]
@@ -87,20 +100,62 @@ enum Topic {
     },
 }
 
+/// Standard output, and whether anything was printed there.
+struct Out {
+    inner: StdoutLock<'static>,
+    printed: bool,
+}
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.printed |= !bytes.is_empty();
+        self.inner.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
 fn main() -> ExitCode {
-    let done = run(&Options::parse().topic).and_then(|()| Ok(stdout().flush()?));
+    let options = Options::try_parse().unwrap_or_else(|error| misspelt(error).exit());
+    let mut out = Out { inner: stdout().lock(), printed: false };
+    let done = run(&options.topic, &mut out).and_then(|()| Ok(out.flush()?));
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) if failure.reader_left => ExitCode::SUCCESS, // As under `| head`.
         Err(failure) => {
+            // Who asked for JSON gets one document, also of a failure: where none was printed, this one.
+            if !out.printed && std::env::args_os().any(|argument| argument == "--json") {
+                let status = if matches!(failure.code, PLAN_REFUSED | REFUSED) { "refused" } else { "failed" };
+                let told = json!({ "version": 1, "status": status, "code": failure.code, "reason": failure.message });
+                let _ = writeln!(out, "{told}").and_then(|()| out.flush());
+            }
             eprintln!("rtt: {}", failure.message);
             ExitCode::from(failure.code)
         }
     }
 }
 
-fn run(topic: &Topic) -> Result<(), Failure> {
-    let (out, warnings, ask) = (&mut stdout().lock(), &mut stderr(), &private_key::ask_on_terminal);
+/// What clap says of the command line; of `rtt apply` also where `apply` is, since clap looks for near names in one place.
+fn misspelt(mut error: clap::Error) -> clap::Error {
+    let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand) else { return error };
+    let command = Options::command();
+    let actions = command.get_subcommands().flat_map(|topic| {
+        topic
+            .get_subcommands()
+            .map(|action| (action.get_name().to_owned(), format!("rtt {} {}", topic.get_name(), action.get_name())))
+    });
+    let all: Vec<(String, String)> = actions.collect();
+    let Some(near) = near_name(name, all.iter().map(|(name, _)| name.as_str())) else { return error };
+    let meant =
+        all.iter().filter(|(name, _)| name == near).map(|(_, line)| StyledStr::from(format!("did you mean `{line}`?")));
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(meant.collect()));
+    error
+}
+
+fn run(topic: &Topic, out: &mut dyn Write) -> Result<(), Failure> {
+    let (warnings, ask) = (&mut stderr(), &private_key::ask_on_terminal);
     let now_unix_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     match topic {
         Topic::Profile(action) => {

@@ -8,10 +8,18 @@ use clap::Args;
 use rtt_seal::{
     KeyRest, Passphrase, PassphraseError, ReadKeyError, Role, SaveKeyError, SigningKey, forbid_core_dumps, in_full,
 };
-use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::{SigId, flag, low_level};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use zeroize::Zeroizing;
 
 /// Asks a person for a passphrase; the text is what stands before the cursor.
@@ -28,10 +36,10 @@ pub(crate) struct Unlock {
 /// Whether a key that is made gets a passphrase.
 #[derive(Args)]
 pub(crate) struct Protect {
-    /// Encrypt the private key, with a passphrase that is asked for on the terminal.
+    /// Encrypt the private key, with a passphrase of 12 bytes or more that is asked for on the terminal.
     #[arg(long)]
     passphrase: bool,
-    /// Encrypt the private key, with the passphrase in this file of mode 0600 or pipe as /dev/fd/3.
+    /// Encrypt the private key, with the passphrase of 12 bytes or more in this file of mode 0600 or pipe as /dev/fd/3.
     #[arg(long, value_name = "FILE", conflicts_with = "passphrase")]
     passphrase_file: Option<PathBuf>,
 }
@@ -72,7 +80,7 @@ impl Protect {
             return Ok(None);
         }
         let ask = |text| ask(text).map_err(|why| failure(USAGE, format!("{why}; name a file with --passphrase-file")));
-        let (first, second) = (ask("new passphrase: ")?, ask("once more: ")?);
+        let (first, second) = (ask("new passphrase, 12 bytes or more: ")?, ask("once more: ")?);
         if first.is(&second) { Ok(Some(first)) } else { Err(failure(USAGE, "the two passphrases differ")) }
     }
 }
@@ -108,25 +116,99 @@ pub(crate) fn protect_memory(warnings: &mut dyn Write) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Asks on the terminal of this process, without showing what is typed.
+/// A terminal that does not show what is typed, until this is dropped.
+struct Hidden<'a> {
+    terminal: &'a File,
+    shown: Termios,
+}
+
+impl<'a> Hidden<'a> {
+    fn new(terminal: &'a File) -> io::Result<Hidden<'a>> {
+        let shown = tcgetattr(terminal)?;
+        let mut hidden = shown.clone();
+        hidden.local_modes -= LocalModes::ECHO;
+        // Flush: what was typed before the question was meant for somebody else.
+        tcsetattr(terminal, OptionalActions::Flush, &hidden)?;
+        Ok(Hidden { terminal, shown })
+    }
+}
+
+impl Drop for Hidden<'_> {
+    fn drop(&mut self) {
+        let _ = tcsetattr(self.terminal, OptionalActions::Now, &self.shown);
+        let _ = (&mut &*self.terminal).write_all(b"\n"); // The newline that was typed was not shown either.
+    }
+}
+
+/// Signals that end this process, which wait in a pipe instead while a terminal hides what is typed.
+struct HeldSignals {
+    pipe: UnixStream,
+    came: Arc<AtomicUsize>,
+    handlers: Vec<SigId>,
+}
+
+impl HeldSignals {
+    fn new() -> io::Result<HeldSignals> {
+        let (pipe, writer) = UnixStream::pair()?;
+        let mut held = HeldSignals { pipe, came: Arc::default(), handlers: Vec::new() };
+        for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
+            held.handlers.push(flag::register_usize(signal, Arc::clone(&held.came), signal as usize)?);
+            held.handlers.push(low_level::pipe::register(signal, writer.try_clone()?)?);
+        }
+        Ok(held)
+    }
+}
+
+impl Drop for HeldSignals {
+    /// What came meanwhile does what it would have done: the terminal is as it was.
+    fn drop(&mut self) {
+        for handler in self.handlers.drain(..) {
+            low_level::unregister(handler);
+        }
+        let came = self.came.load(Ordering::Relaxed); // One thread reads and writes it, the handler on top of it.
+        if came != 0 {
+            let _ = low_level::emulate_default_handler(came as i32);
+        }
+    }
+}
+
+/// Reads a line, or nothing once a signal has come.
+fn read_line(mut terminal: &File, signals: &HeldSignals, line: &mut Vec<u8>) -> io::Result<()> {
+    let ready = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
+    loop {
+        let mut both = [ready(terminal.as_fd()), ready(signals.pipe.as_fd())];
+        match poll(&mut both, None) {
+            Err(Errno::INTR) => continue,
+            polled => drop(polled?),
+        }
+        if !both[1].revents().is_empty() {
+            return Ok(());
+        }
+        let start = line.len();
+        line.resize(line.capacity(), 0);
+        let read = terminal.read(&mut line[start..])?;
+        line.truncate(start + read);
+        if read == 0 || line.ends_with(b"\n") {
+            return Ok(());
+        }
+    }
+}
+
+/// Asks on the terminal of this process, without showing what is typed. A signal that ends this process ends it once the
+/// terminal shows again what is typed.
 ///
 /// # Errors
 /// Where there is no terminal, or what was typed is no passphrase.
 pub(crate) fn ask_on_terminal(text: &str) -> Result<Passphrase, String> {
     let no_terminal = |error: io::Error| format!("there is no terminal to ask for a passphrase on: {error}");
-    let mut terminal = File::options().read(true).write(true).open("/dev/tty").map_err(no_terminal)?;
-    let shown = tcgetattr(&terminal).map_err(|errno| no_terminal(errno.into()))?;
-    let mut hidden = shown.clone();
-    hidden.local_modes -= LocalModes::ECHO;
-    // Flush: what was typed before the question was meant for somebody else.
-    tcsetattr(&terminal, OptionalActions::Flush, &hidden).map_err(|errno| no_terminal(errno.into()))?;
+    let terminal = File::options().read(true).write(true).open("/dev/tty").map_err(no_terminal)?;
     let mut line = Zeroizing::new(Vec::with_capacity(4_096)); // The longest line that a terminal gives.
-    let read =
-        terminal.write_all(text.as_bytes()).and_then(|()| BufReader::new(&terminal).read_until(b'\n', &mut line));
-    let restored = tcsetattr(&terminal, OptionalActions::Now, &shown);
-    let _ = terminal.write_all(b"\n"); // The newline that was typed was not shown either.
+    let signals = HeldSignals::new().map_err(no_terminal)?;
+    let hidden = Hidden::new(&terminal).map_err(no_terminal)?;
+    let read = (&mut &terminal).write_all(text.as_bytes()).and_then(|()| read_line(&terminal, &signals, &mut line));
+    drop(hidden); // Before the signals: what came may end this process.
+    drop(signals);
     read.map_err(no_terminal)?;
-    restored.map_err(|errno| no_terminal(errno.into()))?;
     Passphrase::new(line).map_err(|error| error.to_string())
 }
 

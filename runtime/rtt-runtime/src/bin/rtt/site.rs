@@ -1,21 +1,24 @@
 //! Where this host's state is: its store and log, what plans manage, its key, its trust, its policy, its witness.
 
-use crate::failure::{Failure, REFUSED, UNEXPECTED, UNFIT, USAGE, failure};
-use crate::key_commands::KeyDesk;
+use crate::checked_profile::{CheckedProfile, ProfileRefusal, ProfileRules};
+use crate::failure::{BUSY, Failure, PLAN_REFUSED, REFUSED, UNEXPECTED, UNFIT, failure};
+use crate::key_commands::{KeyDesk, trust_refused};
 use crate::private_key::Unlock;
 use clap::Args;
 use rtt_model::Begin;
-use rtt_plan::{Build, Op, Participant, Policy};
-use rtt_reconcile::{Log, LogError, Objects, Reconciler, SettleError, Terms, Tree};
-use rtt_seal::{Digest, HostId, Role, SigningKey, TrustStore, TrustedKeys, in_full, strict_json};
+use rtt_plan::{Build, Op, Participant, Plan, Policy};
+use rtt_profile::knobs_json;
+use rtt_reconcile::{Beside, Ended, Entry, Log, LogError, Objects, Reconciler, SettleError, Terms, Told, Tree};
+use rtt_seal::{
+    Digest, HostId, Role, SigningKey, TrustStore, TrustedKeys, Verified, VerifyingKey, in_full, strict_json,
+};
 use rtt_store::FileDisk;
 use rtt_store::cas::{self, Cas, ReadError};
-use rtt_store::wal::{CommandWitness, FileWitness, OpenError, Options, Witness};
+use rtt_store::wal::{
+    Checkpoint, CommandWitness, FileWitness, OpenError, Opened, Options, Record, Witness, check_witnessed, read_log,
+};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-
-/// A plan that was refused, aborted or rolled back.
-pub(crate) const PLAN_REFUSED: u8 = 14;
 
 #[derive(Args)]
 pub(crate) struct Site {
@@ -40,6 +43,16 @@ pub(crate) struct Site {
     /// Program that remembers it instead: it gets `remember` or `recall` as its last argument.
     #[arg(long, value_name = "PROGRAM", conflicts_with = "witness", global = true)]
     witness_command: Option<String>,
+}
+
+/// A log as it was read and not opened for writing: whole, by the protocol, and what the witness remembers of it.
+pub(crate) struct ReadLog {
+    /// Its records.
+    pub opened: Opened,
+    /// What they tell.
+    pub told: Told,
+    /// How many records the witness has seen; `None` where it remembers nothing.
+    pub witnessed: Option<u64>,
 }
 
 /// The objects of the store, for participants.
@@ -68,7 +81,7 @@ impl Site {
 
     /// Whether the log was begun.
     pub(crate) fn has_log(&self) -> bool {
-        self.store.join("wal").is_dir()
+        has_log(&self.store)
     }
 
     /// The objects.
@@ -78,11 +91,36 @@ impl Site {
 
     /// The host's key and id.
     pub(crate) fn key(&self, desk: &KeyDesk<'_>) -> Result<(SigningKey, HostId), Failure> {
+        check_key_is_there(&self.host_key, &self.store)?;
+        if self.host_key.symlink_metadata().is_err() {
+            let key = self.host_key.display();
+            return Err(failure(UNFIT, format!("this host's key {key} is not there; make one: rtt host init")));
+        }
         let key = Unlock::default().load(&self.host_key, "rtt host init", desk.ask)?;
-        let host = HostId::of(key.public()).ok_or_else(|| {
-            failure(REFUSED, format!("{} is a {} key, expected a host key", self.host_key.display(), key.role()))
-        })?;
+        let host = self.host_of(key.public())?;
         Ok((key, host))
+    }
+
+    fn host_of(&self, key: &VerifyingKey) -> Result<HostId, Failure> {
+        HostId::of(key).ok_or_else(|| {
+            failure(REFUSED, format!("{} is a {} key, expected a host key", self.host_key.display(), key.role()))
+        })
+    }
+
+    /// The public half of the host's key, which is enough for reading the log: of the private file where it is there,
+    /// else of the one host key among the public files beside it.
+    fn public_key(&self, desk: &KeyDesk<'_>) -> Result<VerifyingKey, Failure> {
+        if self.host_key.exists() {
+            return Ok(self.key(desk)?.0.public().clone());
+        }
+        let beside = self.host_key.parent().and_then(|folder| std::fs::read_dir(folder).ok());
+        let files = beside.into_iter().flatten().flatten().map(|entry| entry.path());
+        let public = files.filter(|file| file.extension().is_some_and(|extension| extension == "pub"));
+        let mut keys = public.filter_map(|file| VerifyingKey::load(&file).ok()).filter(|key| key.role() == Role::Host);
+        match (keys.next(), keys.next()) {
+            (Some(key), None) => Ok(key),
+            _ => Ok(self.key(desk)?.0.public().clone()),
+        }
     }
 
     pub(crate) fn options(host: HostId) -> Options {
@@ -96,11 +134,87 @@ impl Site {
         }
     }
 
+    /// The witness, for a message.
+    fn witness_name(&self) -> String {
+        match &self.witness_command {
+            Some(program) => format!("witness command `{program}`"),
+            None => format!("witness {}", self.witness.display()),
+        }
+    }
+
+    /// What the witness remembers, where it remembers anything.
+    fn recall(&self, keys: &TrustedKeys) -> Result<Option<Verified<Checkpoint>>, Failure> {
+        let recalled = self.witness().recall().map_err(|error| failure(UNEXPECTED, in_full(&error)))?;
+        let not_ours = |error| failure(REFUSED, self.witness_words(&LogError::Witnessed(error)));
+        recalled.map(|sealed| sealed.verify(keys)).transpose().map_err(not_ours)
+    }
+
+    fn witness_words(&self, error: &LogError) -> String {
+        format!("{}: {}", self.witness_name(), in_full(error))
+    }
+
+    /// Reads the log, checks it against the protocol and the witness, and writes nothing.
+    pub(crate) fn read(&self, desk: &KeyDesk<'_>) -> Result<ReadLog, Failure> {
+        let refused = |error: &dyn std::error::Error| {
+            failure(REFUSED, format!("log in {}: {}", self.store.display(), in_full(error)))
+        };
+        let key = self.public_key(desk)?;
+        let host = self.host_of(&key)?;
+        let keys = TrustedKeys::new([key]).map_err(|error| refused(&error))?;
+        let witnessed = self.recall(&keys)?;
+        if !self.has_log() {
+            return Err(match witnessed {
+                Some(witnessed) => {
+                    let (store, witness, size) = (self.store.display(), self.witness_name(), witnessed.size);
+                    let why = format!("the log in {store} is gone, but {witness} has seen {size} records of it");
+                    failure(REFUSED, format!("{why}: restore it from a copy"))
+                }
+                None => failure(UNFIT, "there is no log yet: `rtt plan status` begins it"),
+            });
+        }
+        let opened = read_log(self.disk()?, &Site::options(host)).map_err(|error| refused(&error))?;
+        let told = Told::of(&opened.records).map_err(|error| refused(&error))?;
+        if let Some(witnessed) = &witnessed {
+            check_witnessed(&opened.records, &Site::options(host), witnessed).map_err(|error| refused(&error))?;
+        }
+        let witnessed = witnessed.map(|witnessed| witnessed.size);
+        Ok(ReadLog { opened, told, witnessed })
+    }
+
+    /// Why an end that was cut off would not be seen, where a log that was sealed has a witness without memory.
+    pub(crate) fn forgotten(&self, sealed: bool) -> String {
+        let what = match (&self.witness_command, sealed) {
+            (None, true) => format!("{} is gone, though the log was sealed", self.witness.display()),
+            (Some(program), true) => format!("`{program}` remembers nothing, though the log was sealed"),
+            (_, false) => "remembers nothing yet".to_owned(),
+        };
+        format!("{what}: an end that was cut off would not be seen")
+    }
+
+    /// The JSON of a ring's knobs, from the last plan in the log that set them.
+    pub(crate) fn knobs_of(&self, object: &Digest, host: HostId) -> Option<String> {
+        let opened = read_log(self.disk().ok()?, &Site::options(host)).ok()?;
+        let plan = |record: &Record| match Entry::read(record).ok()?.beside {
+            Beside::Plan(plan, _) => Some(plan),
+            _ => None,
+        };
+        let ops = opened.records.iter().rev().filter_map(plan).flat_map(|plan| plan.ops);
+        let mut set = ops.filter(|op| op.after().is_some_and(|item| item.object == *object));
+        set.find_map(|op| match op {
+            Op::RingPut { knobs, .. } => Some(knobs_json(&knobs)),
+            _ => None,
+        })
+    }
+
+    /// This host's trust.
+    pub(crate) fn trust(&self) -> Result<TrustStore, Failure> {
+        TrustStore::load(&self.trust).map_err(|error| trust_refused(&error))
+    }
+
     /// The keys that may sign plans, and the version of the trust that says so.
     pub(crate) fn planners(&self, now_unix_s: u64) -> Result<(TrustedKeys, u64), Failure> {
-        let refused = |error: &dyn std::error::Error| failure(REFUSED, in_full(error));
-        let trust = TrustStore::load(&self.trust).map_err(|error| refused(&error))?;
-        let keys = trust.trusted(Role::Planner, now_unix_s).map_err(|error| refused(&error))?;
+        let trust = self.trust()?;
+        let keys = trust.trusted(Role::Planner, now_unix_s).map_err(|error| failure(REFUSED, in_full(&error)))?;
         Ok((keys, trust.current().version))
     }
 
@@ -108,6 +222,49 @@ impl Site {
     pub(crate) fn planners_of(&self, begin: &Begin) -> Option<TrustedKeys> {
         let trust = TrustStore::load_at(&self.trust, begin.trust_version).ok()?;
         trust.trusted(Role::Planner, begin.now_unix_s).ok()
+    }
+
+    /// Whether all that `ops` put is in the store and whole, and a profile one that may be used here.
+    ///
+    /// # Errors
+    /// The first that is not, with its op.
+    pub(crate) fn check_objects(&self, ops: &[Op], now_unix_s: u64) -> Result<(), Failure> {
+        let mut objects = self.objects()?;
+        for (index, op) in ops.iter().enumerate() {
+            let Some(object) = op.object() else { continue };
+            let refused =
+                |why: String| failure(PLAN_REFUSED, format!("op {index}: object {object} for {} {why}", op.item()));
+            let found = match op {
+                Op::ProfileSet { .. } => self.profile_rules(now_unix_s).check(&object, &mut objects),
+                _ => objects.open_object(&object).map(drop).map_err(|error| match error {
+                    cas::OpenError::Read(error) => ProfileRefusal::Object(error),
+                    error => ProfileRefusal::Profile(in_full(&error)),
+                }),
+            };
+            found.map_err(|refusal| match refusal {
+                ProfileRefusal::Object(ReadError::Missing { .. }) => {
+                    refused("is not in the store: rtt store put FILE".into())
+                }
+                ProfileRefusal::Object(error) => refused(format!("cannot be used: {}", in_full(&error))),
+                ProfileRefusal::Profile(why) => refused(format!("cannot be used: {why}")),
+            })?;
+        }
+        Ok(())
+    }
+
+    fn profile_rules(&self, now_unix_s: u64) -> ProfileRules {
+        ProfileRules { trust: self.trust.clone(), now_unix_s }
+    }
+
+    /// Where a participant's items are read by who runs on them.
+    pub(crate) fn current_path(&self, participant: &str) -> PathBuf {
+        self.managed.join(participant).join("current")
+    }
+
+    /// The option that names the store, where it is not in its usual place.
+    pub(crate) fn store_option(&self) -> String {
+        let usual = self.store == Path::new(".rtt/store");
+        if usual { String::new() } else { format!(" --store {}", crate::drift_text::quoted(&self.store)) }
     }
 
     /// What this host holds against a plan.
@@ -123,12 +280,39 @@ impl Site {
         Ok(Terms { build, trust_version, policy, machine })
     }
 
-    fn participants(&self) -> Result<Vec<Box<dyn Participant>>, Failure> {
+    fn participants(&self, now_unix_s: u64) -> Result<Vec<Box<dyn Participant>>, Failure> {
         let mut participants: Vec<Box<dyn Participant>> = Vec::new();
         for name in Op::PARTICIPANTS {
-            participants.push(Box::new(Tree::new(name, self.managed.join(name), Stored(self.objects()?))));
+            let inner = Tree::new(name, self.managed.join(name), Stored(self.objects()?));
+            participants.push(if name == Op::PROFILE {
+                Box::new(CheckedProfile { inner, objects: self.objects()?, rules: self.profile_rules(now_unix_s) })
+            } else {
+                Box::new(inner)
+            });
         }
         Ok(participants)
+    }
+
+    /// A folder that is gone is not the same as one whose items somebody removed.
+    fn check_managed(&self, told: &Told) -> Result<(), Failure> {
+        let items: usize = told.held.participants.values().map(|inventory| inventory.items.len()).sum();
+        if items == 0 || self.managed.is_dir() {
+            return Ok(());
+        }
+        let folder = self.managed.display();
+        let why = format!("the managed folder {folder} is not there, but the log has {} in it", counted(items, "item"));
+        Err(failure(UNFIT, format!("{why}: mount it, or name it with --managed")))
+    }
+
+    /// A log that is not opened: held by another, or no longer what it was.
+    fn log_refused(&self, error: &LogError) -> Failure {
+        let code = match error {
+            LogError::Witnessed(_) => return failure(REFUSED, self.witness_words(error)),
+            LogError::Open(OpenError::Busy { .. }) => BUSY,
+            LogError::Open(OpenError::Disk(_)) | LogError::Witness(_) => UNEXPECTED,
+            _ => REFUSED,
+        };
+        failure(code, format!("log in {}: {}", self.store.display(), in_full(error)))
     }
 
     /// Opens the log and ends what a crash left open, which is told on stderr; then does `act`.
@@ -142,28 +326,46 @@ impl Site {
             std::fs::create_dir_all(folder)
                 .map_err(|error| failure(UNEXPECTED, format!("{}: {error}", folder.display())))?;
         }
+        let forgotten = self.witness_command.is_none() && !self.witness.exists();
         let opened = Log::open(self.disk()?, &Site::options(host), &key, self.witness());
-        let (log, torn) = opened.map_err(|error| log_refused(&self.store, &error))?;
+        let (log, torn) = opened.map_err(|error| self.log_refused(&error))?;
+        let sealed = log.told().state.host().is_some() && log.duty().is_none();
+        if forgotten && sealed {
+            writeln!(desk.warnings, "rtt: warning: witness {}", self.forgotten(true))?;
+        }
         if let Some(torn) = torn {
             writeln!(desk.warnings, "rtt: {torn}; it was cut")?;
         }
-        let settled = Reconciler::open(log, self.participants()?, &|begin| self.planners_of(begin));
+        self.check_managed(log.told())?;
+        let open = log.told().plan.as_ref().map(Plan::id);
+        let participants = self.participants(desk.now_unix_s)?;
+        let settled = Reconciler::open(log, participants, &|begin| self.planners_of(begin));
         let (mut reconciler, ended) = settled.map_err(|error| in_doubt(&error))?;
-        if let Some(ended) = ended {
-            writeln!(desk.warnings, "rtt: a plan was open when the log was left: {ended}")?;
+        if let (Some(ended), Some(plan)) = (ended, open) {
+            let again = if matches!(ended, Ended::Verified { .. }) { "" } else { "; draft it again" };
+            writeln!(desk.warnings, "rtt: plan {plan} was open when the log was left: {ended}{again}")?;
         }
         act(&mut reconciler, desk)
     }
 }
 
-/// A log that is not opened: held by another, or no longer what it was.
-pub(crate) fn log_refused(store: &Path, error: &LogError) -> Failure {
-    let code = match error {
-        LogError::Open(OpenError::Busy { .. }) => USAGE,
-        LogError::Open(OpenError::Disk(_)) | LogError::Witness(_) => UNEXPECTED,
-        _ => REFUSED,
-    };
-    failure(code, format!("log in {}: {}", store.display(), in_full(error)))
+/// Refuses where this host's key is gone and its log is not: a new key makes another host, which no plan was made for.
+pub(crate) fn check_key_is_there(key: &Path, store: &Path) -> Result<(), Failure> {
+    if key.symlink_metadata().is_ok() || !has_log(store) {
+        return Ok(());
+    }
+    let (key, store) = (key.display(), store.display());
+    let why = format!("{key} is not there, but {store} holds the log of this host: restore the key from a copy");
+    Err(failure(UNFIT, format!("{why}. A new key makes another host: for that, move {store} away first")))
+}
+
+fn has_log(store: &Path) -> bool {
+    store.join("wal").is_dir()
+}
+
+/// A count and what is counted.
+pub(crate) fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// What could not be ended now.

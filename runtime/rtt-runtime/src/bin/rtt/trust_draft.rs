@@ -1,7 +1,7 @@
 //! The next version of trust, drafted from the one in force.
 
 use clap::Args;
-use rtt_seal::{KeyId, Role, TrustRoot, VerifyingKey};
+use rtt_seal::{KeyId, Role, TrustRoot, VerifyingKey, near_name};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -17,10 +17,13 @@ pub(crate) struct TrustChange {
     /// How many keys of a role must sign, as root=2.
     #[arg(long, value_name = "ROLE=N", value_parser = threshold, num_args = 1..)]
     pub threshold: Vec<(Role, u32)>,
-    /// Days from now until the new version expires.
-    #[arg(long, value_name = "DAYS", default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=3660))]
-    pub days: u32,
+    /// Days from now until the new version expires [default: 365].
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3660))]
+    pub days: Option<u32>,
 }
+
+/// Days until a version expires, where nobody says.
+const DAYS: u32 = 365;
 
 /// A change that is not signed yet.
 pub(crate) struct Draft<'a> {
@@ -28,6 +31,8 @@ pub(crate) struct Draft<'a> {
     pub added: Vec<VerifyingKey>,
     pub change: &'a TrustChange,
     pub revoke: &'a [KeyId],
+    /// Whether ids may be revoked that no version has seen yet.
+    pub in_advance: bool,
     pub now_unix_s: u64,
 }
 
@@ -37,11 +42,18 @@ impl Draft<'_> {
     /// # Errors
     /// What the change names that is not there, or must not be.
     pub(crate) fn next(self) -> Result<TrustRoot, String> {
-        let Draft { current, added, change, revoke, now_unix_s } = self;
+        let Draft { current, added, change, revoke, in_advance, now_unix_s } = self;
         let mut keys = current.all_keys().map_err(|error| error.to_string())?;
-        for id in change.remove.iter().chain(revoke) {
-            if keys.iter().all(|key| key.id() != *id) && !revoke.contains(id) {
-                return Err(format!("no key {id} in trust version {}; `rtt key status` lists them", current.version));
+        for id in &change.remove {
+            check_known(*id, &keys, current.version)?;
+        }
+        for id in revoke {
+            if current.revoked.contains(id) {
+                return Err(format!("key {id} is revoked already"));
+            }
+            if !in_advance {
+                let hint = "; to revoke a key that was never trusted, say --in-advance";
+                check_known(*id, &keys, current.version).map_err(|why| format!("{why}{hint}"))?;
             }
         }
         keys.retain(|key| !change.remove.contains(&key.id()));
@@ -65,9 +77,28 @@ impl Draft<'_> {
             }
         }
         let version = current.version.checked_add(1).ok_or("the last version of trust is reached")?;
-        let expires = now_unix_s + u64::from(change.days) * 86_400;
-        Ok(TrustRoot::new(version, expires, &thresholds, keys, revoked))
+        let expires = now_unix_s + u64::from(change.days.unwrap_or(DAYS)) * 86_400;
+        let next = TrustRoot::new(version, expires, &thresholds, keys, revoked);
+        let same =
+            (&next.keys, &next.thresholds, &next.revoked) == (&current.keys, &current.thresholds, &current.revoked);
+        if same && change.days.is_none() {
+            return Err(format!(
+                "nothing would change: what is asked for holds in trust version {} already; --days N renews its time",
+                current.version
+            ));
+        }
+        Ok(next)
     }
+}
+
+fn check_known(id: KeyId, keys: &[VerifyingKey], version: u64) -> Result<(), String> {
+    if keys.iter().any(|key| key.id() == id) {
+        return Ok(());
+    }
+    let known: Vec<String> = keys.iter().map(|key| key.id().to_string()).collect();
+    let near = near_name(&id.to_string(), known.iter().map(String::as_str));
+    let near = near.map_or(String::new(), |near| format!(" (did you mean {near}?)"));
+    Err(format!("no key {id} in trust version {version}{near}; `rtt key status` lists them"))
 }
 
 fn threshold(text: &str) -> Result<(Role, u32), String> {

@@ -146,7 +146,9 @@ fn a_change_that_too_few_signed_is_not_in_force_until_others_sign_it() {
     // A stranger's root key adds a signature that does not count.
     place.ok("key new root --key @/stranger.key --public @/public");
     let said = place.ok("key rotate --trust @/trust --from @/next.json --key @/stranger.key --json");
-    assert!(said.contains(r#""status":"unfinished""#), "{said}");
+    let stranger = SigningKey::load(&place.at("stranger.key")).expect("the key").id();
+    let uncounted = format!("what {stranger} signed does not count");
+    assert!(said.contains(r#""status":"unfinished""#) && said.contains(&uncounted), "{said}");
     let said = place.ok("key rotate --trust @/trust --from @/next.json --key @/keys/root-3.key --json");
     assert!(said.contains(r#""status":"in_force","trust_version":2"#), "{said}");
     assert_eq!(place.status()["trust_version"], 2);
@@ -227,7 +229,7 @@ fn keys_are_encrypted_where_that_is_asked_for() {
     assert!(place.ok(from_file).contains("mode 0600, encrypted"));
     assert!(SigningKey::load(&place.at("a.key")).expect_err("encrypted").is_encrypted());
     place.ok("key init --trust @/trust --keys @/keys --root-keys 1 --passphrase");
-    let rotate = "key rotate --trust @/trust --key @/keys/root-1.key";
+    let rotate = "key rotate --trust @/trust --days 365 --key @/keys/root-1.key";
     place.ok(rotate);
     place.refused(&format!("{rotate} --passphrase-file @/passphrase"), REFUSED, "the passphrase does not fit");
     place.refused(&format!("{rotate} --passphrase-file @/none"), USAGE, "cannot read the passphrase");
@@ -267,7 +269,7 @@ fn what_is_there_is_never_made_anew() {
     place.refused("key init --trust @/t --keys @/k --root-keys 0", USAGE, "0 is not in 1..=16");
     place.refused("key new planner --key @/planner.key --public @/public", USAGE, "exists and is not replaced");
     place.refused("key new king", USAGE, "role `king` is unknown");
-    place.refused("key status --trust @/none", USAGE, "make one with `rtt key init`");
+    place.refused("key status --trust @/none", UNFIT, "make one with `rtt key init`");
     place.refused(
         "key rotate --trust @/trust --threshold root=9 --key @/keys/root-1.key",
         USAGE,
@@ -278,4 +280,65 @@ fn what_is_there_is_never_made_anew() {
         USAGE,
         "`rtt key status` lists",
     );
+}
+
+#[test]
+fn a_change_says_what_it_changes_and_one_of_nothing_is_refused() {
+    let place = Place::new();
+    let (id, keys) = (place.planner(), "--key @/keys/root-1.key @/keys/root-2.key");
+    let said = place.rotate(&format!("--add @/public/{id}.pub"));
+    for part in [&format!("added: planner {id}\n"), "drafted under version 1 have to be drafted again"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let again = format!("key rotate --trust @/trust --add @/public/{id}.pub {keys}");
+    place.refused(&again, USAGE, "nothing would change");
+    let said = place.rotate("--threshold root=1 --days 30");
+    assert!(said.contains("threshold: root 1, was 2\n") && said.contains("expires: "), "{said}");
+    // One digit off: it is told, and revoked only where that is meant.
+    let text = id.to_string();
+    let near = format!("{}{}", &text[..15], if text.ends_with('0') { "1" } else { "0" });
+    let line = format!("key revoke {near} --trust @/trust {keys}");
+    place.refused(&line, USAGE, &format!("did you mean {id}?"));
+    place.refused(&line, USAGE, "--in-advance");
+    let said = place.ok(&format!("{line} --in-advance"));
+    assert!(said.contains(&format!("revoked in advance: {near}\n")), "{said}");
+    let said = place.ok(&format!("key revoke {id} --trust @/trust {keys}"));
+    assert!(said.contains(&format!("revoked: planner {id}\n")) && said.contains("planner: no key is left"), "{said}");
+    place.refused(&format!("key revoke {id} --trust @/trust {keys}"), USAGE, "is revoked already");
+}
+
+/// `--add *.pub` beside a host's own key: it is no matter of trust, and the keys that are count.
+#[test]
+fn a_hosts_key_is_left_out_of_trust() {
+    let place = Place::empty();
+    place.ok("host init --key @/host.key --public @/all");
+    place.ok("key new planner --key @/planner.key --public @/all");
+    place.ok("key new root --key @/cold.key --public @/all");
+    let files = std::fs::read_dir(place.at("all")).expect("a folder").map(|entry| entry.expect("a file").path());
+    let files: Vec<String> = files.map(|file| file.display().to_string()).collect();
+    let line = format!("key init --trust @/trust --keys @/keys --root-keys 1 --add {}", files.join(" "));
+    let (said, warnings) = place.run(&line).expect("begun");
+    assert!(warnings.contains("is left out: ") && warnings.contains("host's key"), "{warnings}");
+    assert!(said.contains(&format!("trusted planner key {}\n", place.planner())), "{said}");
+    assert!(said.contains("1 of 2 root keys sign a change"), "{said}");
+    assert_eq!(place.status()["keys"].as_array().map(Vec::len), Some(3));
+    place.refused("key init --trust @/t --keys @/k --add @/none.pub", USAGE, "none.pub");
+    assert!(!place.at("k").exists(), "nothing is made before all is there");
+}
+
+/// A shell sorts 10.json before 2.json.
+#[test]
+fn versions_are_followed_in_their_order_or_from_a_folder() {
+    let place = Place::new();
+    (0..10).for_each(|days| drop(place.rotate(&format!("--days {}", days + 30))));
+    place.ok("key init --trust @/there --from @/trust/10.json @/trust/11.json @/trust/1.json @/trust/2.json \
+              @/trust/3.json @/trust/4.json @/trust/5.json @/trust/6.json @/trust/7.json @/trust/8.json @/trust/9.json"
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .as_str());
+    place.ok("key init --trust @/folder --from @/trust");
+    for trust in ["there", "folder"] {
+        assert!(place.ok(&format!("key status --trust @/{trust}")).contains("version 11  "));
+    }
 }
