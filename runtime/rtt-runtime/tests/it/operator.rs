@@ -1,12 +1,17 @@
 //! `rtt` as an operator uses it: from keys to a plan that runs, back again, and what is refused on the way.
 
-use rtt_plan::{Before, HostState, Op, Plan};
+use rtt_plan::{Before, HostState, Inventory, Op, Participant, ParticipantError, Plan, PlanId, Policy};
 use rtt_profile::Profile;
-use rtt_seal::{Digest, KeyRest, Role, Sealed, SigningKey};
+use rtt_reconcile::{Log, Reconciler, Terms};
+use rtt_seal::{Digest, HostId, KeyRest, Role, Sealed, SigningKey, TrustStore};
+use rtt_store::FileDisk;
+use rtt_store::wal::{FileWitness, Options};
 use serde_json::Value;
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A host's folder, with a planner's key that is trusted there.
 struct Host {
@@ -492,6 +497,68 @@ fn the_examples_of_the_help_are_drafted() {
     for name in ["file_put", "file_remove", "ring_put", "ring_remove", "profile_set", "profile_clear"] {
         assert!(examples.iter().any(|ops| ops.contains(name)), "{name}");
     }
+}
+
+/// A participant in whose prepare the power fails.
+struct Dies(&'static str);
+
+impl Participant for Dies {
+    fn name(&self) -> &str {
+        self.0
+    }
+
+    fn scan(&mut self) -> Result<Vec<u8>, ParticipantError> {
+        Ok(Inventory::default().to_canonical())
+    }
+
+    fn prepare(&mut self, _: PlanId, _: &[Op]) -> Result<(), ParticipantError> {
+        panic!("the power fails")
+    }
+
+    fn commit(&mut self, _: PlanId) -> Result<(), ParticipantError> {
+        unreachable!("nothing was prepared")
+    }
+
+    fn abort(&mut self, _: PlanId) -> Result<(), ParticipantError> {
+        Ok(())
+    }
+
+    fn undo(&mut self, _: PlanId) -> Result<(), ParticipantError> {
+        unreachable!("nothing was prepared")
+    }
+}
+
+/// The plan that a crash left open is named by the command that ends it, and in the history.
+#[test]
+fn a_plan_that_a_crash_left_open_is_named_when_it_is_ended() {
+    let host = Host::new();
+    let signed = host.plan("one", "one\n");
+    let key = SigningKey::load(&host.path(".rtt/keys/host.key")).expect("the key");
+    let id = HostId::of(key.public()).expect("a host key");
+    let disk = FileDisk::open(&host.path(".rtt/store")).expect("a store");
+    let witness = Box::new(FileWitness { path: host.path(".rtt/witness/checkpoint.json") });
+    let (log, _) = Log::open(disk, &Options::new(id), &key, witness).expect("a log");
+    let participants = Op::PARTICIPANTS.map(|name| Box::new(Dies(name)) as Box<dyn Participant>);
+    let (mut reconciler, _) = Reconciler::open(log, participants.into()).expect("opened");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    let trust = TrustStore::load(&host.path(".rtt/trust")).expect("trust");
+    let keys = trust.trusted(Role::Planner, now).expect("a planner");
+    let build = env!("CARGO_PKG_VERSION").parse().expect("a build");
+    let terms = Terms { build, trust_version: 1, policy: Policy::everything(), machine: None };
+    let sealed = Sealed::<Plan>::load(&host.path(&signed)).expect("a plan");
+    let died = catch_unwind(AssertUnwindSafe(|| drop(reconciler.apply(sealed, &keys, &terms, now))));
+    assert!(died.is_err(), "the power fails in prepare");
+    drop(reconciler);
+    let plan: Value = serde_json::from_str(&host.ok("plan show one.json --json")).expect("JSON");
+    let plan = plan["plan"].as_str().expect("an id");
+    let (_, _, err) = host.run("plan status");
+    assert!(err.contains(&format!("plan {plan} was open when the log was left: aborted")), "{err}");
+    assert!(err.contains("; draft it again"), "{err}");
+    let history = host.ok("plan history");
+    assert!(
+        history.contains(&format!("{plan}  aborted (it was open when the log was left), by {}", host.planner)),
+        "{history}"
+    );
 }
 
 /// What goes wrong has one document too where JSON is asked for, and a code of its own.

@@ -249,7 +249,9 @@ fn begin(init: &Init, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
     let private: Vec<_> = keys.iter().map(SigningKey::id).zip(&files).collect();
     if init.json {
         let rows: Vec<_> = private.iter().map(|(id, file)| json!({ "key": id, "private": file })).collect();
-        let result = json!({ "version": 1, "trust_version": 1, "digest": store.current().digest(), "root_keys": rows });
+        let added: Vec<_> = added.iter().map(key_text::key_json).collect();
+        let digest = store.current().digest();
+        let result = json!({ "version": 1, "trust_version": 1, "digest": digest, "root_keys": rows, "added": added });
         writeln!(desk.out, "{result}")?;
         return Ok(());
     }
