@@ -12,7 +12,7 @@ mod reconciler;
 mod tree;
 
 pub use entry::{Beside, Entry, EntryError};
-pub use log::{Log, LogError, Planners, Told, WriteError, audit};
+pub use log::{Log, LogError, Planners, Told, WriteError, audit, unwitnessed};
 pub use objects::Objects;
 pub use reconciler::{ApplyError, Drift, Ended, Reconciler, SettleError, Terms};
 pub use tree::Tree;

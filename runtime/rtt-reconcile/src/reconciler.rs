@@ -22,7 +22,7 @@
 
 use crate::entry::{Beside, Entry, model_plan};
 use crate::log::{Log, LogError, Planners, WriteError};
-use rtt_model::{Action, Begin, Duty, Participants, Reason, Root};
+use rtt_model::{Action, Begin, Duty, Participants, Reason, Root, next_state};
 use rtt_plan::{
     Build, EffectError, HostFacts, HostState, Inventory, Kind, Participant, ParticipantError, Plan, PlanId, Policy,
     RefuseError, StateRoot,
@@ -320,6 +320,8 @@ impl<'a, D: Disk> Reconciler<'a, D> {
             return Err(ApplyError::Drift(drift));
         }
         plan.effect(&runs)?;
+        let begin = self.begin_of(&plan, terms, now_unix_s);
+        next_state(&self.log.told().state, &Action::Begin(begin)).map_err(|broken| ApplyError::Begin(broken.into()))?;
         Ok(plan)
     }
 

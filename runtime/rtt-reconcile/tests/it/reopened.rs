@@ -171,18 +171,18 @@ fn an_audit_finds_what_nobody_signed() {
     drop(reconciler);
     let log = records(&host);
     let own = TrustedKeys::new([host.key.public().clone()]).expect("keys");
-    let last = audit(&log, &own, &host.planners()).expect("whole").expect("a checkpoint");
+    let last = audit(&log, &own, Some(&host.planners())).expect("whole").expect("a checkpoint");
     assert_eq!(last.verify(&own).expect("signed").size, witnessed(&host).size, "the control");
     let other = Host::new();
     let strangers = TrustedKeys::new([other.key.public().clone()]).expect("keys");
-    assert!(matches!(audit(&log, &strangers, &host.planners()), Err(LogError::Checkpoint { record: 1, .. })));
-    assert!(matches!(audit(&log, &own, &other.planners()), Err(LogError::Unsigned { .. })));
-    assert!(matches!(audit(&log, &own, &|_| None), Err(LogError::Unsigned { source: None, .. })));
+    assert!(matches!(audit(&log, &strangers, Some(&host.planners())), Err(LogError::Checkpoint { record: 1, .. })));
+    assert!(matches!(audit(&log, &own, Some(&other.planners())), Err(LogError::Unsigned { .. })));
+    assert!(matches!(audit(&log, &own, Some(&|_| None)), Err(LogError::Unsigned { source: None, .. })));
     let mut moved = log.clone();
     let at = moved.iter().rposition(|record| record.kind == CHECKPOINT_KIND).expect("a checkpoint");
     moved[at].payload = moved[1].payload.clone();
     assert!(
-        matches!(audit(&moved, &own, &host.planners()), Err(LogError::OtherRecords { record }) if record == at as u64)
+        matches!(audit(&moved, &own, Some(&host.planners())), Err(LogError::OtherRecords { record }) if record == at as u64)
     );
     let cut = Log::open(
         host.disk(),

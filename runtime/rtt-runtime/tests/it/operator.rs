@@ -1,12 +1,17 @@
 //! `rtt` as an operator uses it: from keys to a plan that runs, back again, and what is refused on the way.
 
-use rtt_plan::{Before, HostState, Op, Plan};
+use rtt_plan::{Before, HostState, Inventory, Op, Participant, ParticipantError, Plan, PlanId, Policy};
 use rtt_profile::Profile;
-use rtt_seal::{Digest, KeyRest, Role, Sealed, SigningKey};
+use rtt_reconcile::{Log, Reconciler, Terms};
+use rtt_seal::{Digest, HostId, KeyRest, Role, Sealed, SigningKey, TrustStore};
+use rtt_store::FileDisk;
+use rtt_store::wal::{FileWitness, Options};
 use serde_json::Value;
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A host's folder, with a planner's key that is trusted there.
 struct Host {
@@ -102,6 +107,26 @@ impl Host {
             self.shell(commands.first().expect("a command"));
         }
         panic!("not healed: {}", self.run("plan status").1)
+    }
+
+    /// Begins a plan and dies in its first prepare.
+    fn die_in(&self, signed: &str) {
+        let key = SigningKey::load(&self.path(".rtt/keys/host.key")).expect("the key");
+        let id = HostId::of(key.public()).expect("a host key");
+        let disk = FileDisk::open(&self.path(".rtt/store")).expect("a store");
+        let witness = Box::new(FileWitness { path: self.path(".rtt/witness/checkpoint.json") });
+        let (log, _) = Log::open(disk, &Options::new(id), &key, witness).expect("a log");
+        let participants = Op::PARTICIPANTS.map(|name| Box::new(Dies(name)) as Box<dyn Participant>);
+        let (mut reconciler, _) = Reconciler::open(log, participants.into(), &|_| None).expect("opened");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+        let trust = TrustStore::load(&self.path(".rtt/trust")).expect("trust");
+        let keys = trust.trusted(Role::Planner, now).expect("a planner");
+        let build = env!("CARGO_PKG_VERSION").parse().expect("a build");
+        let terms = Terms { build, trust_version: 1, policy: Policy::everything(), machine: None };
+        let sealed = Sealed::<Plan>::load(&self.path(signed)).expect("a plan");
+        let died = catch_unwind(AssertUnwindSafe(|| drop(reconciler.apply(sealed, &keys, &terms, now))));
+        assert!(died.is_err(), "the power fails in prepare");
+        drop(reconciler);
     }
 
     fn status(&self) -> Value {
@@ -241,7 +266,20 @@ fn objects_are_put_found_damaged_healed_and_collected() {
     fs::write(&object, "other bytes").expect("damaged");
     fs::set_permissions(&object, permissions).expect("set");
     host.refused(&format!("store get {digest}"), 16, &digest[..16]);
-    host.refused("store scrub", 16, "are damaged");
+    let backup = host.path("backup");
+    host.refused("store scrub --copy backup", 2, "expected a store, a folder with `cas` in it");
+    host.shell("rtt store put a --store backup");
+    assert!(backup.is_dir());
+    let (code, out, _) = host.run("store scrub --copy backup --json");
+    let told: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!((code, told["damaged"][0]["repaired"].as_bool()), (0, Some(true)), "{told}");
+    assert_eq!(host.ok(&format!("store get {digest}")), "some bytes", "repaired");
+    fs::remove_file(&object).expect("removed");
+    fs::write(&object, "other bytes").expect("damaged");
+    host.refused("store scrub", 16, "1 object damaged: put them again, or name a store that has them with --copy");
+    host.refused("store put a nowhere", 2, "nowhere");
+    host.refused(&format!("store get {} --out got", "0".repeat(64)), 2, "not in the store");
+    assert!(!host.path("got").exists(), "what is not there makes no file");
     host.ok("store put a");
     assert_eq!(host.ok(&format!("store get {digest}")), "some bytes", "healed");
     host.ok("store scrub");
@@ -502,9 +540,16 @@ fn a_lost_host_key_and_a_lost_witness_are_told() {
         host.refused(line, 16, ".rtt/witness/checkpoint.json");
     }
     fs::remove_file(&witness).expect("removed");
-    assert!(host.ok("log verify").contains("checkpoint.json is gone"));
-    assert!(host.run("plan status").2.contains("checkpoint.json is gone"));
-    fs::write(&witness, remembered).expect("put back");
+    for line in ["log verify", "log show", "plan history", "plan status", "store gc"] {
+        host.refused(line, 16, "the witness remembers nothing: bring its memory back");
+    }
+    assert!(!witness.exists(), "nobody takes a witness without memory for a new one");
+    fs::write(&witness, &remembered).expect("put back");
+    host.ok("plan status");
+    fs::remove_file(&witness).expect("removed");
+    assert!(host.ok("log remember").contains("remembers the last checkpoint"));
+    assert_eq!(fs::read(&witness).expect("a witness"), remembered);
+    host.ok("log verify");
     fs::rename(host.path(".rtt/managed"), host.path("elsewhere")).expect("moved");
     host.refused("plan status", 13, "the managed folder .rtt/managed is not there, but the log has 1 item in it");
 }
@@ -581,6 +626,58 @@ fn the_examples_of_the_help_are_drafted() {
     }
 }
 
+/// A participant in whose prepare the power fails.
+struct Dies(&'static str);
+
+impl Participant for Dies {
+    fn name(&self) -> &str {
+        self.0
+    }
+
+    fn scan(&mut self) -> Result<Vec<u8>, ParticipantError> {
+        Ok(Inventory::default().to_canonical())
+    }
+
+    fn prepare(&mut self, _: PlanId, _: &[Op]) -> Result<(), ParticipantError> {
+        panic!("the power fails")
+    }
+
+    fn commit(&mut self, _: PlanId) -> Result<(), ParticipantError> {
+        unreachable!("nothing was prepared")
+    }
+
+    fn abort(&mut self, _: PlanId) -> Result<(), ParticipantError> {
+        Ok(())
+    }
+
+    fn undo(&mut self, _: PlanId) -> Result<(), ParticipantError> {
+        unreachable!("nothing was prepared")
+    }
+}
+
+/// The plan that a crash left open is named by the command that ends it, and in the history.
+#[test]
+fn a_plan_that_a_crash_left_open_is_named_when_it_is_ended() {
+    let host = Host::new();
+    let signed = host.plan("one", "one\n");
+    host.die_in(&signed);
+    let plan: Value = serde_json::from_str(&host.ok("plan show one.json --json")).expect("JSON");
+    let plan = plan["plan"].as_str().expect("an id");
+    // A dry run writes nothing, so that what the crash left is not its to end.
+    let log = || fs::read(host.path(".rtt/store/wal/00000000.seg")).expect("a segment");
+    let left = log();
+    host.refused(&format!("plan apply {signed} --dry-run"), 13, "`rtt plan status` ends that; nothing was written");
+    assert!(log() == left);
+    let (_, _, err) = host.run("plan status");
+    assert!(err.contains(&format!("plan {plan} was open when the log was left: aborted")), "{err}");
+    assert!(err.contains("; draft it again"), "{err}");
+    let history = host.ok("plan history");
+    assert!(
+        history.contains(&format!("{plan}  aborted (it was open when the log was left), by {}", host.planner)),
+        "{history}"
+    );
+}
+
 /// What goes wrong has one document too where JSON is asked for, and a code of its own.
 #[test]
 fn failures_have_a_document_and_a_code() {
@@ -625,4 +722,73 @@ fn the_readme_is_followed_by_copy_and_paste() {
     for part in ["greeting = \"hello\"\n", "drift      none", "the protocol holds", "verified: generation 2"] {
         assert!(said.contains(part), "{part}: {said}");
     }
+}
+
+/// A collection goes by the log that the witness has seen, and by no other.
+#[test]
+fn nothing_is_collected_when_the_log_is_gone_or_cut() {
+    let host = Host::new();
+    let signed = host.plan("one", "one\n");
+    host.ok(&format!("plan apply {signed}"));
+    let leases = host.path(".rtt/store/cas/leases");
+    for lease in fs::read_dir(&leases).expect("leases") {
+        fs::remove_file(lease.expect("one").path()).expect("removed");
+    }
+    let (wal, aside) = (host.path(".rtt/store/wal"), host.path("aside"));
+    fs::rename(&wal, &aside).expect("moved");
+    for _ in 0..2 {
+        host.refused("store gc --grace 0", 16, "is gone, but witness");
+    }
+    fs::rename(&aside, &wal).expect("moved back");
+    let segment = wal.join("00000000.seg");
+    let whole = fs::read(&segment).expect("a segment");
+    let mut cut = whole.clone();
+    cut[3 * 4096..].fill(0);
+    fs::write(&segment, cut).expect("cut");
+    for line in ["store gc --grace 0", "log verify", "log show", "log prove 0", "plan history", "plan status"] {
+        host.refused(line, 16, "its end was cut off");
+    }
+    fs::write(&segment, whole).expect("put back");
+    for _ in 0..2 {
+        let told: Value = serde_json::from_str(&host.ok("store gc --grace 0 --json")).expect("JSON");
+        assert_eq!((told["live"].as_u64(), told["removed"].as_u64()), (Some(1), Some(0)), "the control: {told}");
+    }
+}
+
+/// Who reads the output changes neither what is done nor the exit code.
+#[test]
+fn a_reader_that_left_changes_nothing() {
+    let host = Host::new();
+    let signed = host.plan("one", "one\n");
+    // Both ends are made here, and the reader's is gone before `rtt` begins.
+    let nobody = || Stdio::from(std::io::pipe().expect("a pipe").1);
+    let code = |line: &str, errors: Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rtt"));
+        command.args(line.split(' ')).current_dir(host.folder.path()).stdout(nobody()).stderr(errors);
+        command.status().expect("it starts").code()
+    };
+    assert_eq!(code(&format!("plan apply {signed} --json"), nobody()), Some(0));
+    assert_eq!(host.runs().as_deref(), Some("one\n"), "it was applied");
+    assert_eq!(code(&format!("plan apply {signed} --json"), Stdio::null()), Some(14), "a refusal stays one");
+    assert_eq!(code(&format!("plan apply {signed}"), nobody()), Some(14), "also with nobody at standard error");
+    assert_eq!(code("plan status", nobody()), Some(0));
+}
+
+/// What the log's signatures say is checked again, as far as this host knows who could sign.
+#[test]
+fn a_log_is_verified_down_to_its_signatures() {
+    let host = Host::new();
+    let signed = host.plan("one", "one\n");
+    host.ok(&format!("plan apply {signed}"));
+    host.ok("key rotate --days 30 --key .rtt/keys/root-1.key");
+    assert!(host.ok("log verify").contains("a planner's under every plan"), "under the trust of its time");
+    let (trust, aside) = (host.path(".rtt/trust"), host.path("trust"));
+    fs::rename(&trust, &aside).expect("moved");
+    assert!(host.ok("log verify").contains("of plans unchecked: no trust here"));
+    let told: Value = serde_json::from_str(&host.ok("log verify --json")).expect("JSON");
+    assert_eq!(told["plans_checked"].as_bool(), Some(false));
+    let other = Host::new();
+    fs::rename(other.path(".rtt/trust"), &trust).expect("moved");
+    host.refused("log verify", 16, "but no planner of trust version 1 signed it");
+    host.refused("log remember", 2, "remembers");
 }

@@ -24,19 +24,16 @@ pub(crate) struct Failure {
     pub code: u8,
     /// One line for people.
     pub message: String,
-    /// Nobody reads the output any more.
-    pub reader_left: bool,
 }
 
 impl From<io::Error> for Failure {
     /// Errors while printing; those of files are mapped where they happen.
     fn from(error: io::Error) -> Failure {
-        let reader_left = error.kind() == io::ErrorKind::BrokenPipe;
-        Failure { code: UNEXPECTED, message: format!("cannot print: {error}"), reader_left }
+        failure(UNEXPECTED, format!("cannot print: {error}"))
     }
 }
 
 /// A failure with its exit code.
 pub(crate) fn failure(code: u8, message: impl Into<String>) -> Failure {
-    Failure { code, message: message.into(), reader_left: false }
+    Failure { code, message: message.into() }
 }

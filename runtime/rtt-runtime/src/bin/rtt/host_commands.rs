@@ -4,7 +4,7 @@
 
 use crate::failure::Failure;
 use crate::key_commands::KeyDesk;
-use crate::private_key::{self, protect_memory};
+use crate::private_key;
 use crate::site::check_key_is_there;
 use clap::Subcommand;
 use rtt_seal::{HostId, Role, SigningKey};
@@ -48,7 +48,6 @@ key are one host.")]
 
 /// Does what `action` says.
 pub(crate) fn run(action: &HostAction, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
-    protect_memory(desk.warnings)?;
     match action {
         HostAction::Init { key, public, store, json } => {
             check_key_is_there(key, store)?;

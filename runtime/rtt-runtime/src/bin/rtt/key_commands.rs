@@ -5,7 +5,7 @@
 
 use crate::failure::{Failure, REFUSED, UNEXPECTED, UNFIT, USAGE, failure};
 use crate::key_text;
-use crate::private_key::{self, Ask, Protect, Unlock, protect_memory};
+use crate::private_key::{self, Ask, Protect, Unlock};
 use crate::trust_draft::{Draft, TrustChange};
 use clap::{Args, Subcommand};
 use rtt_seal::{
@@ -213,7 +213,6 @@ pub(crate) fn run(action: &KeyAction, desk: &mut KeyDesk<'_>) -> Result<(), Fail
 
 /// Makes root keys and the first version.
 fn begin(init: &Init, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
-    protect_memory(desk.warnings)?;
     let files: Vec<PathBuf> = (1..=init.root_keys).map(|n| init.keys.join(format!("root-{n}.key"))).collect();
     // Looked at before anything is made: half a set of root keys is of no use.
     if let Some(file) = files.iter().find(|file| file.symlink_metadata().is_ok()) {
@@ -249,7 +248,9 @@ fn begin(init: &Init, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
     let private: Vec<_> = keys.iter().map(SigningKey::id).zip(&files).collect();
     if init.json {
         let rows: Vec<_> = private.iter().map(|(id, file)| json!({ "key": id, "private": file })).collect();
-        let result = json!({ "version": 1, "trust_version": 1, "digest": store.current().digest(), "root_keys": rows });
+        let added: Vec<_> = added.iter().map(key_text::key_json).collect();
+        let digest = store.current().digest();
+        let result = json!({ "version": 1, "trust_version": 1, "digest": digest, "root_keys": rows, "added": added });
         writeln!(desk.out, "{result}")?;
         return Ok(());
     }
@@ -308,7 +309,6 @@ fn make(new: &New, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
     if role == Role::Host {
         return Err(failure(USAGE, "a host's key is made on the host itself: rtt host init"));
     }
-    protect_memory(desk.warnings)?;
     let private = new.key.clone().unwrap_or_else(|| PathBuf::from(format!(".rtt/keys/{role}.key")));
     let public = new
         .public
@@ -534,7 +534,6 @@ fn sign_all(document: &TrustRoot, keys: &[SigningKey]) -> Result<Sealed<TrustRoo
 }
 
 fn load_private(sign: &Sign, desk: &mut KeyDesk<'_>) -> Result<Vec<SigningKey>, Failure> {
-    protect_memory(desk.warnings)?;
     sign.key.iter().map(|file| sign.unlock.load(file, "rtt key init, or rtt key new root", desk.ask)).collect()
 }
 

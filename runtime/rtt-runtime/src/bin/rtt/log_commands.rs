@@ -1,6 +1,6 @@
 //! `rtt log ...`: the log read without changing it, verified, shown, and proved from.
 
-use crate::failure::{Failure, REFUSED, USAGE, failure};
+use crate::failure::{Failure, REFUSED, UNEXPECTED, UNFIT, USAGE, failure};
 use crate::key_commands::{KeyDesk, load_public};
 use crate::output::{Proof, Proved};
 use crate::plan_history::cause;
@@ -9,7 +9,7 @@ use clap::Subcommand;
 use rtt_model::Action;
 use rtt_reconcile::{Beside, Entry};
 use rtt_seal::{Digest, Sealed, TrustedKeys, in_full, strict_json};
-use rtt_store::wal::{CHECKPOINT_KIND, Checkpoint, Opened, Record, merkle};
+use rtt_store::wal::{Checkpoint, Opened, Record, merkle};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -24,6 +24,9 @@ pub(crate) enum LogAction {
         #[arg(long)]
         json: bool,
     },
+    /// Verifies the whole log, then gives its last checkpoint to a witness that remembers nothing: a new one, or one that was
+    /// lost. What was cut off the log before cannot be told any more.
+    Remember,
     /// Prints the records.
     Show {
         /// Only the last N.
@@ -63,6 +66,7 @@ pub(crate) enum LogAction {
 pub(crate) fn run(action: &LogAction, site: &Site, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
     match action {
         LogAction::Verify { json } => verify(*json, site, desk),
+        LogAction::Remember => remember(site, desk),
         LogAction::Show { last, json } => show(*last, *json, site, desk),
         LogAction::Prove { record, from } => prove(*record, *from, site, desk),
         LogAction::Check { proof, host_key, json } => check(proof, host_key, *json, desk),
@@ -74,13 +78,15 @@ fn refused(error: &dyn std::error::Error) -> Failure {
 }
 
 fn verify(json: bool, site: &Site, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
-    let ReadLog { opened, told, witnessed: size } = site.read(desk)?;
+    let read = site.read(desk)?;
+    let (_, has_trust) = site.audit(&read)?;
+    let ReadLog { opened, told, witnessed: size, .. } = read;
     let (records, generation) = (opened.records.len(), told.state.generation());
     if json {
         let found = json!({
             "version": 1, "records": records, "tip": opened.tip, "generation": generation.to_string(),
             "state_root": told.held.root(), "witnessed": size, "torn": opened.torn.map(|torn| torn.to_string()),
-            "open": told.state.open().map(|open| open.plan().to_string()),
+            "open": told.state.open().map(|open| open.plan().to_string()), "plans_checked": has_trust,
         });
         writeln!(desk.out, "{found}")?;
         return Ok(());
@@ -89,9 +95,12 @@ fn verify(json: bool, site: &Site, desk: &mut KeyDesk<'_>) -> Result<(), Failure
     writeln!(desk.out, "  generation {generation}, state root {}", told.held.root())?;
     match size {
         Some(size) => writeln!(desk.out, "  witness    has seen {size} of them, and they are those")?,
-        None => {
-            let sealed = opened.records.iter().any(|record| record.kind == CHECKPOINT_KIND);
-            writeln!(desk.out, "  witness    {}", site.forgotten(sealed))?;
+        None => writeln!(desk.out, "  witness    remembers nothing yet: an end that was cut off would not be seen")?,
+    }
+    match has_trust {
+        true => writeln!(desk.out, "  signatures this host's under every checkpoint, a planner's under every plan")?,
+        false => {
+            writeln!(desk.out, "  signatures this host's under every checkpoint; of plans unchecked: no trust here")?
         }
     }
     if let Some(torn) = opened.torn {
@@ -100,6 +109,21 @@ fn verify(json: bool, site: &Site, desk: &mut KeyDesk<'_>) -> Result<(), Failure
     if let Some(open) = told.state.open() {
         writeln!(desk.out, "  open       plan {} is {}; `rtt plan status` ends it", open.plan(), open.phase())?;
     }
+    Ok(())
+}
+
+fn remember(site: &Site, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
+    let read = site.read_unwitnessed(desk)?;
+    if let Some(size) = read.witnessed {
+        let name = site.witness_name();
+        return Err(failure(USAGE, format!("{name} remembers {size} records already: nothing was given to it")));
+    }
+    let (last, _) = site.audit(&read)?;
+    let last = last.ok_or_else(|| failure(UNFIT, "the log has no checkpoint yet"))?;
+    site.make_witness_folder()?;
+    site.witness().remember(&last).map_err(|error| failure(UNEXPECTED, in_full(&error)))?;
+    let records = counted(read.opened.records.len(), "record");
+    writeln!(desk.out, "{} remembers the last checkpoint of {records}", site.witness_name())?;
     Ok(())
 }
 

@@ -100,7 +100,8 @@ enum Topic {
     },
 }
 
-/// Standard output, and whether anything was printed there.
+/// Standard output, and whether anything was printed there. A reader that left, as `| head` does, changes neither what is
+/// done nor the exit code.
 struct Out {
     inner: StdoutLock<'static>,
     printed: bool,
@@ -109,11 +110,31 @@ struct Out {
 impl Write for Out {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.printed |= !bytes.is_empty();
-        self.inner.write(bytes)
+        match self.inner.write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(bytes.len()),
+            written => written,
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
+        match self.inner.flush() {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            flushed => flushed,
+        }
+    }
+}
+
+/// Standard error. Whether anybody reads it changes nothing of what is done.
+struct Warnings;
+
+impl Write for Warnings {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let _ = stderr().write_all(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -123,7 +144,6 @@ fn main() -> ExitCode {
     let done = run(&options.topic, &mut out).and_then(|()| Ok(out.flush()?));
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) if failure.reader_left => ExitCode::SUCCESS, // As under `| head`.
         Err(failure) => {
             // Who asked for JSON gets one document, also of a failure: where none was printed, this one.
             if !out.printed && std::env::args_os().any(|argument| argument == "--json") {
@@ -131,7 +151,7 @@ fn main() -> ExitCode {
                 let told = json!({ "version": 1, "status": status, "code": failure.code, "reason": failure.message });
                 let _ = writeln!(out, "{told}").and_then(|()| out.flush());
             }
-            eprintln!("rtt: {}", failure.message);
+            let _ = writeln!(Warnings, "rtt: {}", failure.message);
             ExitCode::from(failure.code)
         }
     }
@@ -155,7 +175,8 @@ fn misspelt(mut error: clap::Error) -> clap::Error {
 }
 
 fn run(topic: &Topic, out: &mut dyn Write) -> Result<(), Failure> {
-    let (warnings, ask) = (&mut stderr(), &private_key::ask_on_terminal);
+    let (warnings, ask) = (&mut Warnings, &private_key::ask_on_terminal);
+    private_key::protect_memory(warnings)?;
     let now_unix_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     match topic {
         Topic::Profile(action) => {

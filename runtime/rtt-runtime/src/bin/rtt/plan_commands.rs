@@ -9,7 +9,6 @@ use crate::key_commands::KeyDesk;
 use crate::plan_draft::{self, Draft, draft};
 use crate::plan_history::history;
 use crate::plan_signing::{Sign, check_signed, sign, signatures};
-use crate::private_key::protect_memory;
 use crate::site::{Site, counted, in_doubt};
 use clap::{Args, Subcommand};
 use rtt_plan::{Kind, Plan, RefuseError, show};
@@ -120,7 +119,10 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 
 /// A plan for looking at: nothing is said of its signature.
 pub(crate) fn read_plan(path: &Path) -> Result<Plan, Failure> {
-    let bytes = read(path)?;
+    parse_plan(path, read(path)?)
+}
+
+fn parse_plan(path: &Path, bytes: Vec<u8>) -> Result<Plan, Failure> {
     let payload = rtt_seal::Envelope::parse(&bytes).map(|envelope| envelope.payload).unwrap_or(bytes);
     let plan: Plan = strict_json::parse(&payload).map_err(|error| malformed(path, &in_full(&error)))?;
     plan.check_fields().map_err(|why| malformed(path, &why))?;
@@ -175,7 +177,6 @@ fn diff(path: &Path, json: bool, site: &Site, desk: &mut KeyDesk<'_>) -> Result<
 }
 
 fn apply(wanted: &Apply, only: Option<Kind>, site: &Site, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
-    protect_memory(desk.warnings)?;
     check_signed(&wanted.plan)?;
     let (keys, trust_version) = site.planners(desk.now_unix_s)?;
     let terms = site.terms(trust_version)?;
@@ -183,11 +184,14 @@ fn apply(wanted: &Apply, only: Option<Kind>, site: &Site, desk: &mut KeyDesk<'_>
         LoadError::Read { .. } => failure(USAGE, in_full(&error)),
         _ => failure(PLAN_REFUSED, in_full(&error)),
     })?;
-    let plan = read_plan(&wanted.plan)?;
+    let plan = parse_plan(&wanted.plan, sealed.as_bytes().to_vec())?;
     if only.is_some_and(|only| only != plan.kind) {
         return Err(failure(USAGE, "that plan is no rollback: `rtt plan apply` carries it out"));
     }
     let now = desk.now_unix_s;
+    if wanted.dry_run {
+        site.check_settled(desk)?;
+    }
     site.with(desk, |reconciler, desk| {
         if wanted.dry_run {
             let host = reconciler.log().host();

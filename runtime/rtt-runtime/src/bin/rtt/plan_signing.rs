@@ -6,7 +6,7 @@
 use crate::failure::{Failure, PLAN_REFUSED, REFUSED, UNEXPECTED, USAGE, failure};
 use crate::key_commands::KeyDesk;
 use crate::plan_commands::{malformed, read, read_plan};
-use crate::private_key::{Unlock, protect_memory};
+use crate::private_key::Unlock;
 use crate::site::Site;
 use clap::Args;
 use rtt_plan::{Plan, PlanId};
@@ -44,7 +44,6 @@ pub(crate) struct Signatures {
 
 /// Signs a plan, or adds signatures to a signed one.
 pub(crate) fn sign(wanted: &Sign, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
-    protect_memory(desk.warnings)?;
     let Sign { plan: path, unlock, .. } = wanted;
     let plan = read_plan(path)?;
     let begun = begun_envelope(wanted)?;

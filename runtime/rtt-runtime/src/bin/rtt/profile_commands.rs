@@ -6,7 +6,7 @@
 //! Clock, fingerprint and output are passed in by [`Desk`]. Text for people is `profile_text`.
 
 use crate::failure::{Failure, REFUSED, UNEXPECTED, UNFIT, USAGE, failure};
-use crate::private_key::{self, Ask, Protect, Unlock, protect_memory};
+use crate::private_key::{self, Ask, Protect, Unlock};
 use crate::profile_text;
 use clap::{Args, Subcommand, ValueEnum};
 use rtt_profile::{
@@ -180,7 +180,6 @@ pub(crate) fn run(action: &ProfileAction, desk: &mut Desk<'_>) -> Result<(), Fai
 }
 
 fn keygen(private: &Path, public: &Path, protect: &Protect, desk: &mut Desk<'_>) -> Result<(), Failure> {
-    protect_memory(desk.warnings)?;
     let passphrase = protect.passphrase(desk.ask)?;
     let (key, public) = private_key::make(Role::Profile, private, public, passphrase.as_ref())?;
     let rest = private_key::rest_in_words(passphrase.as_ref());
@@ -200,7 +199,6 @@ fn sign(file: &Path, key: &Path, out: Option<&Path>, unlock: &Unlock, desk: &mut
     // The file may be laid out for people; what is signed is the one canonical text of what it says.
     let profile: Profile = strict_json::parse(&bytes).map_err(|error| refused(in_full(&error)))?;
     let payload = profile.to_canonical();
-    protect_memory(desk.warnings)?;
     let key = unlock.load(key, "rtt profile keygen", desk.ask)?;
     let sealed = Sealed::<Profile>::sign(&payload, &key).map_err(|error| refused(in_full(&error)))?;
     let out = out.map_or_else(|| desk.signed.join(format!("{}.json", profile.machine_id())), Path::to_path_buf);

@@ -8,15 +8,21 @@ use clap::Args;
 use rtt_model::Begin;
 use rtt_plan::{Build, Op, Participant, Plan, Policy};
 use rtt_profile::knobs_json;
-use rtt_reconcile::{Beside, Ended, Entry, Log, LogError, Objects, Reconciler, SettleError, Terms, Told, Tree};
+use rtt_reconcile::{
+    Beside, Ended, Entry, Log, LogError, Objects, Planners, Reconciler, SettleError, Terms, Told, Tree, audit,
+    unwitnessed,
+};
 use rtt_seal::{
-    Digest, HostId, Role, SigningKey, TrustStore, TrustedKeys, Verified, VerifyingKey, in_full, strict_json,
+    Digest, HostId, Role, Sealed, SigningKey, TrustStore, TrustStoreError, TrustedKeys, Verified, VerifyingKey,
+    in_full, strict_json,
 };
 use rtt_store::FileDisk;
 use rtt_store::cas::{self, Cas, ReadError};
 use rtt_store::wal::{
     Checkpoint, CommandWitness, FileWitness, OpenError, Opened, Options, Record, Witness, check_witnessed, read_log,
 };
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -53,6 +59,8 @@ pub(crate) struct ReadLog {
     pub told: Told,
     /// How many records the witness has seen; `None` where it remembers nothing.
     pub witnessed: Option<u64>,
+    /// This host's public key.
+    pub keys: TrustedKeys,
 }
 
 /// The objects of the store, for participants.
@@ -77,6 +85,11 @@ impl Site {
         };
         std::fs::create_dir_all(&self.store).map_err(|error| failed(&error))?;
         FileDisk::open(&self.store).map_err(|error| failed(&error))
+    }
+
+    /// Whether this folder is a host's.
+    pub(crate) fn has_key(&self) -> bool {
+        self.host_key.symlink_metadata().is_ok()
     }
 
     /// Whether the log was begun.
@@ -134,8 +147,14 @@ impl Site {
         }
     }
 
+    pub(crate) fn make_witness_folder(&self) -> Result<(), Failure> {
+        let Some(folder) = self.witness.parent().filter(|_| self.witness_command.is_none()) else { return Ok(()) };
+        let failed = |error| failure(UNEXPECTED, format!("{}: {error}", folder.display()));
+        std::fs::create_dir_all(folder).map_err(failed)
+    }
+
     /// The witness, for a message.
-    fn witness_name(&self) -> String {
+    pub(crate) fn witness_name(&self) -> String {
         match &self.witness_command {
             Some(program) => format!("witness command `{program}`"),
             None => format!("witness {}", self.witness.display()),
@@ -153,8 +172,8 @@ impl Site {
         format!("{}: {}", self.witness_name(), in_full(error))
     }
 
-    /// Reads the log, checks it against the protocol and the witness, and writes nothing.
-    pub(crate) fn read(&self, desk: &KeyDesk<'_>) -> Result<ReadLog, Failure> {
+    /// Reads the log, checks it against the protocol and what the witness remembers, if anything.
+    pub(crate) fn read_unwitnessed(&self, desk: &KeyDesk<'_>) -> Result<ReadLog, Failure> {
         let refused = |error: &dyn std::error::Error| {
             failure(REFUSED, format!("log in {}: {}", self.store.display(), in_full(error)))
         };
@@ -172,23 +191,56 @@ impl Site {
                 None => failure(UNFIT, "there is no log yet: `rtt plan status` begins it"),
             });
         }
+        // The witness was asked before: the log may grow meanwhile, and never shrinks.
         let opened = read_log(self.disk()?, &Site::options(host)).map_err(|error| refused(&error))?;
         let told = Told::of(&opened.records).map_err(|error| refused(&error))?;
         if let Some(witnessed) = &witnessed {
             check_witnessed(&opened.records, &Site::options(host), witnessed).map_err(|error| refused(&error))?;
         }
-        let witnessed = witnessed.map(|witnessed| witnessed.size);
-        Ok(ReadLog { opened, told, witnessed })
+        Ok(ReadLog { opened, told, witnessed: witnessed.map(|witnessed| witnessed.size), keys })
     }
 
-    /// Why an end that was cut off would not be seen, where a log that was sealed has a witness without memory.
-    pub(crate) fn forgotten(&self, sealed: bool) -> String {
-        let what = match (&self.witness_command, sealed) {
-            (None, true) => format!("{} is gone, though the log was sealed", self.witness.display()),
-            (Some(program), true) => format!("`{program}` remembers nothing, though the log was sealed"),
-            (_, false) => "remembers nothing yet".to_owned(),
+    /// Reads the log, checks it against the protocol and the witness, and writes nothing.
+    pub(crate) fn read(&self, desk: &KeyDesk<'_>) -> Result<ReadLog, Failure> {
+        let read = self.read_unwitnessed(desk)?;
+        self.missed(&read)?;
+        Ok(read)
+    }
+
+    /// The checkpoint that the witness has not seen; refuses a witness that lost its memory.
+    pub(crate) fn missed(&self, read: &ReadLog) -> Result<Option<Sealed<Checkpoint>>, Failure> {
+        let missed = unwitnessed(&read.opened.records, read.witnessed, &read.keys);
+        missed.map_err(|error| failure(REFUSED, self.witness_words(&error)))
+    }
+
+    /// Whether opening the log for writing would only read: what a crash left to do is not for a dry run.
+    pub(crate) fn check_settled(&self, desk: &KeyDesk<'_>) -> Result<(), Failure> {
+        let read = self.read(desk)?;
+        let open = read.told.state.open().map(|open| format!("plan {} is {}", open.plan(), open.phase()));
+        let torn = read.opened.torn.as_ref().map(ToString::to_string);
+        let unsealed = rtt_model::resolve(&read.told.state).map(|_| "the last plan is not sealed".to_owned());
+        let missed = self.missed(&read)?.map(|_| "the witness has not seen the last checkpoint".to_owned());
+        match open.or(torn).or(unsealed).or(missed) {
+            None => Ok(()),
+            Some(why) => Err(failure(UNFIT, format!("{why}: `rtt plan status` ends that; nothing was written"))),
+        }
+    }
+
+    /// Checks every signature in the log again; the last checkpoint, and whether the plans' signatures could be checked,
+    /// which needs this host's trust.
+    pub(crate) fn audit(&self, read: &ReadLog) -> Result<(Option<Sealed<Checkpoint>>, bool), Failure> {
+        let has_trust = !matches!(TrustStore::load(&self.trust), Err(TrustStoreError::Empty { .. }));
+        let known: RefCell<BTreeMap<u64, Option<TrustStore>>> = RefCell::default();
+        let planners = |begin: &Begin| {
+            let mut known = known.borrow_mut();
+            let version = begin.trust_version;
+            let trust = known.entry(version).or_insert_with(|| TrustStore::load_at(&self.trust, version).ok());
+            trust.as_ref()?.trusted(Role::Planner, begin.now_unix_s).ok()
         };
-        format!("{what}: an end that was cut off would not be seen")
+        let planners: Option<&Planners<'_>> = if has_trust { Some(&planners) } else { None };
+        let last = audit(&read.opened.records, &read.keys, planners);
+        let refused = |error| failure(REFUSED, format!("log in {}: {}", self.store.display(), in_full(&error)));
+        Ok((last.map_err(refused)?, has_trust))
     }
 
     /// The JSON of a ring's knobs, from the last plan in the log that set them.
@@ -307,7 +359,9 @@ impl Site {
     /// A log that is not opened: held by another, or no longer what it was.
     fn log_refused(&self, error: &LogError) -> Failure {
         let code = match error {
-            LogError::Witnessed(_) => return failure(REFUSED, self.witness_words(error)),
+            LogError::Witnessed(_) | LogError::WitnessGone { .. } => {
+                return failure(REFUSED, self.witness_words(error));
+            }
             LogError::Open(OpenError::Busy { .. }) => BUSY,
             LogError::Open(OpenError::Disk(_)) | LogError::Witness(_) => UNEXPECTED,
             _ => REFUSED,
@@ -322,17 +376,9 @@ impl Site {
         act: impl FnOnce(&mut Reconciler<'_, FileDisk>, &mut KeyDesk<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let (key, host) = self.key(desk)?;
-        if let Some(folder) = self.witness.parent().filter(|_| self.witness_command.is_none()) {
-            std::fs::create_dir_all(folder)
-                .map_err(|error| failure(UNEXPECTED, format!("{}: {error}", folder.display())))?;
-        }
-        let forgotten = self.witness_command.is_none() && !self.witness.exists();
+        self.make_witness_folder()?;
         let opened = Log::open(self.disk()?, &Site::options(host), &key, self.witness());
         let (log, torn) = opened.map_err(|error| self.log_refused(&error))?;
-        let sealed = log.told().state.host().is_some() && log.duty().is_none();
-        if forgotten && sealed {
-            writeln!(desk.warnings, "rtt: warning: witness {}", self.forgotten(true))?;
-        }
         if let Some(torn) = torn {
             writeln!(desk.warnings, "rtt: {torn}; it was cut")?;
         }

@@ -1,15 +1,15 @@
 //! `rtt store ...`: objects by their digest.
 
-use crate::failure::{Failure, REFUSED, UNEXPECTED, USAGE, failure};
+use crate::failure::{Failure, REFUSED, UNEXPECTED, UNFIT, USAGE, failure};
 use crate::key_commands::KeyDesk;
-use crate::site::Site;
+use crate::site::{Site, counted};
 use clap::Subcommand;
 use rtt_profile::utc;
-use rtt_reconcile::Told;
 use rtt_seal::{Digest, in_full};
 use rtt_store::FileDisk;
-use rtt_store::cas::{Cas, ExportError, ImportError, Lease, LeaseError, LeaseStatus, PutError, ReadError, Source};
-use rtt_store::wal::read_log;
+use rtt_store::cas::{
+    Cas, Damage, ExportError, ImportError, Lease, LeaseError, LeaseStatus, PutError, ReadError, Source,
+};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -18,10 +18,13 @@ use std::path::{Path, PathBuf};
 
 /// How long what was put is kept without a plan that names it, in seconds: a day, in which the plan is made.
 const KEPT_S: u64 = 86_400;
+/// Bytes of an object that are in memory at once.
+const PIECE: usize = 1 << 20;
 
 #[derive(Subcommand)]
 pub(crate) enum StoreAction {
-    /// Puts files, all or none of them durable, and prints their digests; they are kept for a day without a plan.
+    /// Puts files and prints their digests once all are durable; they are kept for a day without a plan. Where one cannot be
+    /// read, none is kept.
     Put {
         /// The files.
         #[arg(required = true)]
@@ -93,8 +96,12 @@ What only that lease named goes by the next two collections: put again first wha
         /// The lease, as `gc` and `scrub` tell it.
         name: String,
     },
-    /// Reads all objects and leases; an object that is damaged is moved aside. Exit 16 when something is damaged.
+    /// Reads all objects and leases; an object that is damaged is moved aside, and put again where a copy has it. Exit 16
+    /// when something is damaged and was not repaired.
     Scrub {
+        /// Another store that may have whole copies, as .rtt/store of a backup.
+        #[arg(long, value_name = "STORE")]
+        copy: Option<PathBuf>,
         /// Print the result as JSON.
         #[arg(long)]
         json: bool,
@@ -124,26 +131,29 @@ pub(crate) fn run(action: &StoreAction, site: &Site, desk: &mut KeyDesk<'_>) -> 
             let name = format!("put-{}-{}", desk.now_unix_s, std::process::id());
             let mut lease: Lease =
                 objects.lease(&name, desk.now_unix_s + KEPT_S).map_err(|error| unexpected(&error))?;
-            for path in files {
-                let put = objects.put_file(&mut lease, path).map_err(|error| match &error {
-                    PutError::File { .. } => failure(USAGE, in_full(&error)),
-                    _ => unexpected(&error),
-                })?;
-                writeln!(desk.out, "{put}  {}", path.display())?;
-            }
+            let put: Result<Vec<Digest>, PutError> =
+                files.iter().map(|path| objects.put_file(&mut lease, path)).collect();
+            let put = match put {
+                Ok(put) => put,
+                Err(error) => {
+                    let _ = objects.release(lease); // The first error is the one to tell.
+                    let code = if matches!(error, PutError::File { .. }) { USAGE } else { UNEXPECTED };
+                    return Err(failure(code, in_full(&error)));
+                }
+            };
             objects.leave(lease).map_err(|error| unexpected(&error))?;
-            Ok(())
+            let mut lines = put.iter().zip(files);
+            Ok(lines.try_for_each(|(digest, path)| writeln!(desk.out, "{digest}  {}", path.display()))?)
         }
         StoreAction::Get { digest, out } => {
-            let bytes = objects.get(digest).map_err(|error| match &error {
-                ReadError::Missing { .. } => failure(USAGE, in_full(&error)),
-                ReadError::Damaged { .. } => failure(REFUSED, in_full(&error)),
-                _ => unexpected(&error),
-            })?;
             match out {
-                None => Ok(desk.out.write_all(&bytes)?),
+                None => get(digest, &mut objects, desk.out, "standard output"),
                 Some(path) => {
-                    fs::write(path, bytes).map_err(|error| failure(UNEXPECTED, format!("{}: {error}", path.display())))
+                    let place = path.display().to_string();
+                    // The first piece is verified before a file is made.
+                    objects.range(digest, 0, PIECE).map_err(|error| unreadable(&error))?;
+                    let mut file = File::create(path).map_err(|error| failure(USAGE, format!("{place}: {error}")))?;
+                    get(digest, &mut objects, &mut file, &place)
                 }
             }
         }
@@ -160,9 +170,29 @@ pub(crate) fn run(action: &StoreAction, site: &Site, desk: &mut KeyDesk<'_>) -> 
             Err(error) => Err(unexpected(&error)),
         },
         StoreAction::Release { name } => release(name, &mut objects, desk),
-        StoreAction::Scrub { json } => scrub(*json, &mut objects, desk),
+        StoreAction::Scrub { copy, json } => scrub(copy.as_deref(), *json, &mut objects, desk),
         StoreAction::Gc { grace, json } => collect(*grace, *json, site, &mut objects, desk),
     }
+}
+
+fn unreadable(error: &ReadError) -> Failure {
+    match error {
+        ReadError::Missing { .. } => failure(USAGE, in_full(error)),
+        ReadError::Damaged { .. } => failure(REFUSED, in_full(error)),
+        ReadError::Disk(_) => unexpected(error),
+    }
+}
+
+/// Writes an object piece by piece, each verified before it is given out.
+fn get(digest: &Digest, objects: &mut Cas<FileDisk>, out: &mut dyn Write, place: &str) -> Result<(), Failure> {
+    for offset in (0..).step_by(PIECE) {
+        let piece = objects.range(digest, offset, PIECE).map_err(|error| unreadable(&error))?;
+        out.write_all(&piece).map_err(|error| failure(UNEXPECTED, format!("{place}: {error}")))?;
+        if piece.len() < PIECE {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Objects of the store refer to no others: what lists others is a plan, and that is in the log.
@@ -186,9 +216,6 @@ fn export(
         ExportError::Object(ReadError::Missing { .. }) => failure(USAGE, in_full(&error)),
         ExportError::Object(ReadError::Damaged { .. }) => failure(REFUSED, in_full(&error)),
         ExportError::Object(ReadError::Disk(_)) => unexpected(&error),
-        ExportError::Write(source) if to_stdout && source.kind() == io::ErrorKind::BrokenPipe => {
-            Failure { reader_left: true, ..unexpected(&error) }
-        }
         ExportError::Write(_) => failure(UNEXPECTED, format!("{}: {}", out.display(), in_full(&error))),
     };
     if to_stdout {
@@ -282,45 +309,90 @@ fn damaged_lease(name: &str) -> Failure {
     failure(REFUSED, format!("lease {name} is damaged and may name anything: `rtt store release {name}` gives it back"))
 }
 
-fn scrub(json: bool, objects: &mut Cas<FileDisk>, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
+fn scrub(copy: Option<&Path>, json: bool, objects: &mut Cas<FileDisk>, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
+    let mut copies = copy.map(open_copy).transpose()?;
     let name = format!("scrub-{}", std::process::id());
     let mut lease = objects.lease(&name, desk.now_unix_s + KEPT_S).map_err(|error| unexpected(&error))?;
-    let found = objects.scrub(&mut lease, None).map_err(|error| unexpected(&error))?;
+    let source = copies.as_mut().map(|copies| copies as &mut dyn Source);
+    let found = objects.scrub(&mut lease, source).map_err(|error| unexpected(&error))?;
     objects.release(lease).map_err(|error| unexpected(&error))?;
-    let damaged: Vec<String> = found.damaged.iter().map(|damage| damage.digest.to_string()).collect();
     let leases = found.damaged_leases.as_deref();
+    let repaired = |damage: &&Damage| matches!(damage.repair, Some(Ok(())));
     if json {
         let told = json!({
-            "version": 1, "objects": found.objects, "trees": found.trees, "damaged": damaged,
+            "version": 1, "objects": found.objects, "trees": found.trees,
+            "damaged": found.damaged.iter().map(damage_json).collect::<Vec<_>>(),
             "damaged_leases": leases.map(|leases| lease_json(leases, &[])),
         });
         writeln!(desk.out, "{told}")?;
     } else {
-        writeln!(desk.out, "{} objects read, {} damaged", found.objects, damaged.len())?;
+        let (damaged, repaired) = (found.damaged.len(), found.damaged.iter().filter(repaired).count());
+        writeln!(desk.out, "{} objects read, {damaged} damaged, {repaired} repaired", found.objects)?;
+        found.damaged.iter().try_for_each(|damage| writeln!(desk.out, "{}", damage_words(damage)))?;
         match leases {
             Some(leases) => lease_lines(leases, &[], desk.out)?,
             None => writeln!(desk.out, "a writer was at work, so leases were not read: run it again")?,
         }
     }
-    match (damaged.first(), leases.and_then(<[_]>::first)) {
-        (Some(first), _) => Err(failure(
-            REFUSED,
-            format!("{} objects are damaged and were moved aside, {first} the first: put them again", damaged.len()),
-        )),
-        (None, Some(lease)) => Err(damaged_lease(&lease.name)),
-        (None, None) => Ok(()),
+    let unrepaired = found.damaged.iter().filter(|damage| !repaired(damage)).count();
+    match (unrepaired, leases.and_then(<[_]>::first)) {
+        (0, None) => Ok(()),
+        (0, Some(lease)) => Err(damaged_lease(&lease.name)),
+        (count, _) => {
+            let objects = counted(count, "object");
+            Err(failure(
+                REFUSED,
+                format!("{objects} damaged: put them again, or name a store that has them with --copy"),
+            ))
+        }
     }
+}
+
+/// Another store, which is only read.
+fn open_copy(folder: &Path) -> Result<Cas<FileDisk>, Failure> {
+    if !folder.join("cas").is_dir() {
+        return Err(failure(
+            USAGE,
+            format!("--copy {}: expected a store, a folder with `cas` in it", folder.display()),
+        ));
+    }
+    let disk = FileDisk::open(folder).map_err(|error| unexpected(&error))?;
+    Cas::open(disk).map_err(|error| unexpected(&error))
+}
+
+fn damage_words(damage: &Damage) -> String {
+    let what = match (&damage.quarantined, &damage.unreadable) {
+        (_, Some(error)) => format!("cannot be read, and was left: {}", in_full(error)),
+        (Some(place), None) => format!("is damaged, and was moved to {place}"),
+        (None, None) => "is damaged, and was left, because a writer was at work: run it again".to_owned(),
+    };
+    let repair = match &damage.repair {
+        None => String::new(),
+        Some(Ok(())) => "; put again from the copy".to_owned(),
+        Some(Err(error)) => format!("; not put again: {}", in_full(error)),
+    };
+    format!("object {} {what}{repair}", damage.digest)
+}
+
+fn damage_json(damage: &Damage) -> Value {
+    json!({
+        "object": damage.digest, "quarantined": damage.quarantined, "unreadable": damage.unreadable.as_ref().map(|error| in_full(error)),
+        "repaired": damage.repair.as_ref().map(Result::is_ok),
+    })
 }
 
 /// What the log names: the objects of the state that runs, of the one before, and of a plan that is open.
 fn roots(site: &Site, desk: &KeyDesk<'_>) -> Result<BTreeSet<Digest>, Failure> {
     let mut named = BTreeSet::new();
-    if !site.has_log() {
+    if !site.has_log() && !site.has_key() {
         return Ok(named);
     }
-    let (_, host) = site.key(desk)?;
-    let opened = read_log(site.disk()?, &Site::options(host)).map_err(|error| failure(REFUSED, in_full(&error)))?;
-    let told = Told::of(&opened.records).map_err(|error| failure(REFUSED, in_full(&error)))?;
+    let told = match site.read(desk) {
+        Ok(read) => read.told,
+        // Never begun, and nobody remembers one: a log that is gone is another thing.
+        Err(missing) if !site.has_log() && missing.code == UNFIT => return Ok(named),
+        Err(refused) => return Err(refused),
+    };
     for state in std::iter::once(&told.held).chain(&told.previous) {
         named.extend(state.participants.values().flat_map(|i| i.items.values()).map(|item| item.object));
     }

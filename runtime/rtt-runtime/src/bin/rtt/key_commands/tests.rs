@@ -260,6 +260,9 @@ fn what_is_there_is_never_made_anew() {
     let place = Place::new();
     place.refused("key init --trust @/trust2 --keys @/keys", USAGE, "root-1.key exists and is not replaced");
     place.refused("key init --trust @/trust --keys @/keys2", USAGE, "holds trust already");
+    std::fs::create_dir(place.at("trust3")).expect("made");
+    std::fs::write(place.at("trust3/2.json"), "junk").expect("written");
+    place.refused("key init --trust @/trust3 --keys @/keys2", REFUSED, "1.json is missing");
     assert!(!place.at("keys2").exists() && !place.at("trust2").exists(), "nothing is left behind");
     place.refused(
         "key init --trust @/t --keys @/k --root-keys 2 --threshold 3",
