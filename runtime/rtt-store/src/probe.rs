@@ -37,13 +37,18 @@ pub struct Probed {
 impl Probed {
     /// io_uring where it was no slower in the median of the rounds' ratios, else the plain calls.
     pub fn backend(&self) -> Backend {
+        match self.ratio() {
+            Some(median) if median <= 1.0 && self.refused.is_none() => Backend::Uring,
+            _ => Backend::File,
+        }
+    }
+
+    /// io_uring's time over that of the plain calls, in the median round.
+    pub fn ratio(&self) -> Option<f64> {
         let mut ratios: Vec<f64> =
             self.rounds.iter().map(|(file, uring)| uring.0 as f64 / file.0.max(1) as f64).collect();
         ratios.sort_by(f64::total_cmp);
-        match ratios.get(ratios.len() / 2) {
-            Some(median) if *median <= 1.0 && self.refused.is_none() => Backend::Uring,
-            _ => Backend::File,
-        }
+        ratios.get(ratios.len() / 2).copied()
     }
 }
 

@@ -6,10 +6,10 @@
 //! PROFILE-7  A plan puts a profile into force only where it verifies under the role `profile` of this host's trust, for
 //!            this machine and in its time.
 
+use crate::disk_choice::StoreDisk;
 use rtt_plan::{Op, Participant, ParticipantError, PlanId};
 use rtt_profile::{Policy, Profile};
 use rtt_seal::{Digest, Role, Sealed, TrustStore, in_full};
-use rtt_store::FileDisk;
 use rtt_store::cas::{Cas, ReadError};
 use std::path::PathBuf;
 
@@ -35,7 +35,7 @@ pub(crate) enum ProfileRefusal {
 /// The participant of the profile, behind these rules.
 pub(crate) struct CheckedProfile<P> {
     pub inner: P,
-    pub objects: Cas<FileDisk>,
+    pub objects: Cas<StoreDisk>,
     pub rules: ProfileRules,
 }
 
@@ -44,7 +44,7 @@ impl ProfileRules {
     ///
     /// # Errors
     /// [`ProfileRefusal`].
-    pub(crate) fn check(&self, object: &Digest, objects: &mut Cas<FileDisk>) -> Result<(), ProfileRefusal> {
+    pub(crate) fn check(&self, object: &Digest, objects: &mut Cas<StoreDisk>) -> Result<(), ProfileRefusal> {
         let bytes = objects.range(object, 0, READ_BYTES).map_err(ProfileRefusal::Object)?;
         self.check_bytes(bytes).map_err(ProfileRefusal::Profile)
     }

@@ -2,6 +2,7 @@
 //!
 //! It has no passphrase: the host signs while nobody is there.
 
+use crate::disk_choice;
 use crate::failure::Failure;
 use crate::key_commands::KeyDesk;
 use crate::private_key;
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 #[derive(Subcommand)]
 pub(crate) enum HostAction {
-    /// Makes this host's key, once, and prints its id.
+    /// Makes this host's key, once, prints its id, and tries which way to its disk is the faster.
     #[command(after_help = "Example:
   rtt host init
 
@@ -52,11 +53,17 @@ pub(crate) fn run(action: &HostAction, desk: &mut KeyDesk<'_>) -> Result<(), Fai
         HostAction::Init { key, public, store, json } => {
             check_key_is_there(key, store)?;
             let (made, public) = private_key::make(Role::Host, key, public, None)?;
+            // The key is made, and a disk that could not be tried is opened by the plain calls.
+            let disk = match disk_choice::choose(store) {
+                Ok((words, _)) => words,
+                Err(failure) => format!("pwrite and fdatasync: {}; `rtt store probe` tries again", failure.message),
+            };
             told(&made, key, *json, desk)?;
             if !json {
                 writeln!(desk.out, "  private  {}  ({})", key.display(), private_key::rest_in_words(None))?;
                 let what = "who holds it can check this host's checkpoints";
                 writeln!(desk.out, "  public   {}  ({what})", public.display())?;
+                writeln!(desk.out, "  disk     {disk}")?;
                 writeln!(desk.out, "next: rtt key new planner, then rtt key init --add its public key")?;
                 writeln!(desk.out, "      or, to trust those who plan for it elsewhere: rtt key init --from FILE...")?;
             }

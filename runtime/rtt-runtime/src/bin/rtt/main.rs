@@ -1,6 +1,7 @@
 //! `rtt`: the operator's command. Profiles, keys, hosts.
 
 mod checked_profile;
+mod disk_choice;
 mod drift_text;
 mod failure;
 mod host_commands;

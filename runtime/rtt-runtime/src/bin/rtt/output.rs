@@ -25,3 +25,16 @@ pub(crate) enum Proved {
     /// That the log goes on from this size, whose root it was.
     From { size: u64, root: Digest },
 }
+
+/// Which way to its disk a store is opened by, version 1.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DiskChoice {
+    /// Format: 1.
+    pub version: u32,
+    /// `file` or `io_uring`.
+    pub backend: String,
+    /// io_uring's time over that of the plain calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ratio: Option<f64>,
+}

@@ -3,6 +3,7 @@
 //! `draft` reads the log and writes what has to be signed; `sign` needs a planner's key and no host; `apply` needs the
 //! host and no planner's key. What is applied was verified here, whoever drafted it.
 
+use crate::disk_choice::StoreDisk;
 use crate::drift_text;
 use crate::failure::{DRIFTED, Failure, PLAN_REFUSED, UNEXPECTED, USAGE, failure};
 use crate::key_commands::KeyDesk;
@@ -14,7 +15,6 @@ use clap::{Args, Subcommand};
 use rtt_plan::{Kind, Plan, RefuseError, show};
 use rtt_reconcile::{ApplyError, Ended, Reconciler, Told};
 use rtt_seal::{HostId, LoadError, Sealed, in_full, strict_json};
-use rtt_store::FileDisk;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -245,7 +245,7 @@ fn refused(error: &ApplyError, host: HostId, site: &Site) -> Failure {
 }
 
 fn status(
-    reconciler: &mut Reconciler<'_, FileDisk>,
+    reconciler: &mut Reconciler<'_, StoreDisk>,
     json: bool,
     site: &Site,
     desk: &mut KeyDesk<'_>,

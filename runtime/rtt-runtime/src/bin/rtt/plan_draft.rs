@@ -3,6 +3,7 @@
 //! What an apply would refuse is refused here already: the planner, the objects, the profile. Drift is warned of: it may be
 //! put back before the plan is applied.
 
+use crate::disk_choice::StoreDisk;
 use crate::drift_text;
 use crate::failure::{Failure, PLAN_REFUSED, REFUSED, UNEXPECTED, USAGE, failure};
 use crate::key_commands::{KeyDesk, load_public};
@@ -13,7 +14,6 @@ use clap::Args;
 use rtt_plan::{Base, Capability, Kind, Op, Plan, Policy};
 use rtt_reconcile::{Reconciler, Terms};
 use rtt_seal::{Digest, KeyId, TrustedKeys, VerifyingKey, in_full};
-use rtt_store::FileDisk;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -111,7 +111,7 @@ fn planner_of(wanted: Option<&str>, keys: &TrustedKeys) -> Result<KeyId, Failure
 }
 
 fn warn_of_drift(
-    reconciler: &mut Reconciler<'_, FileDisk>,
+    reconciler: &mut Reconciler<'_, StoreDisk>,
     site: &Site,
     desk: &mut KeyDesk<'_>,
 ) -> Result<(), Failure> {
@@ -129,7 +129,7 @@ fn plan_of(
     wanted: &Draft,
     planner: KeyId,
     terms: &Terms,
-    reconciler: &Reconciler<'_, FileDisk>,
+    reconciler: &Reconciler<'_, StoreDisk>,
     desk: &KeyDesk<'_>,
 ) -> Result<Plan, Failure> {
     let told = reconciler.log().told();

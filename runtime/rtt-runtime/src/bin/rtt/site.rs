@@ -1,6 +1,7 @@
 //! Where this host's state is: its store and log, what plans manage, its key, its trust, its policy, its witness.
 
 use crate::checked_profile::{CheckedProfile, ProfileRefusal, ProfileRules};
+use crate::disk_choice::{self, StoreDisk};
 use crate::failure::{BUSY, Failure, PLAN_REFUSED, REFUSED, UNEXPECTED, UNFIT, failure};
 use crate::key_commands::{KeyDesk, trust_refused};
 use crate::private_key::Unlock;
@@ -16,7 +17,6 @@ use rtt_seal::{
     Digest, HostId, Role, Sealed, SigningKey, TrustStore, TrustStoreError, TrustedKeys, Verified, VerifyingKey,
     in_full, strict_json,
 };
-use rtt_store::FileDisk;
 use rtt_store::cas::{self, Cas, ReadError};
 use rtt_store::wal::{
     Checkpoint, CommandWitness, FileWitness, OpenError, Opened, Options, Record, Witness, check_witnessed, read_log,
@@ -64,7 +64,7 @@ pub(crate) struct ReadLog {
 }
 
 /// The objects of the store, for participants.
-struct Stored(Cas<FileDisk>);
+struct Stored(Cas<StoreDisk>);
 
 impl Objects for Stored {
     /// The file, after it was verified; whoever reads it verifies what he has read as well.
@@ -79,12 +79,17 @@ impl Objects for Stored {
 
 impl Site {
     /// The disk of the store, made where it is missing.
-    pub(crate) fn disk(&self) -> Result<FileDisk, Failure> {
+    pub(crate) fn disk(&self) -> Result<StoreDisk, Failure> {
         let failed = |error: &dyn std::error::Error| {
             failure(UNEXPECTED, format!("store {}: {}", self.store.display(), in_full(error)))
         };
         std::fs::create_dir_all(&self.store).map_err(|error| failed(&error))?;
-        FileDisk::open(&self.store).map_err(|error| failed(&error))
+        disk_choice::open(&self.store)
+    }
+
+    /// Probes the store's disk and keeps the choice; in words and as a document.
+    pub(crate) fn probe(&self) -> Result<(String, String), Failure> {
+        disk_choice::choose(&self.store)
     }
 
     /// Whether this folder is a host's.
@@ -98,7 +103,7 @@ impl Site {
     }
 
     /// The objects.
-    pub(crate) fn objects(&self) -> Result<Cas<FileDisk>, Failure> {
+    pub(crate) fn objects(&self) -> Result<Cas<StoreDisk>, Failure> {
         Cas::open(self.disk()?).map_err(|error| failure(UNEXPECTED, in_full(&error)))
     }
 
@@ -373,7 +378,7 @@ impl Site {
     pub(crate) fn with<T>(
         &self,
         desk: &mut KeyDesk<'_>,
-        act: impl FnOnce(&mut Reconciler<'_, FileDisk>, &mut KeyDesk<'_>) -> Result<T, Failure>,
+        act: impl FnOnce(&mut Reconciler<'_, StoreDisk>, &mut KeyDesk<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let (key, host) = self.key(desk)?;
         self.make_witness_folder()?;

@@ -1,12 +1,12 @@
 //! `rtt store ...`: objects by their digest.
 
+use crate::disk_choice::{self, StoreDisk};
 use crate::failure::{Failure, REFUSED, UNEXPECTED, UNFIT, USAGE, failure};
 use crate::key_commands::KeyDesk;
 use crate::site::{Site, counted};
 use clap::Subcommand;
 use rtt_profile::utc;
 use rtt_seal::{Digest, in_full};
-use rtt_store::FileDisk;
 use rtt_store::cas::{
     Cas, Damage, ExportError, ImportError, Lease, LeaseError, LeaseStatus, PutError, ReadError, Source,
 };
@@ -106,6 +106,14 @@ What only that lease named goes by the next two collections: put again first wha
         #[arg(long)]
         json: bool,
     },
+    /// Measures this disk by pwrite and fdatasync and by io_uring in turn, and opens the store by the faster from now on.
+    ///
+    /// `rtt host init` did it once; do it again on another disk, kernel or machine, while nothing else is busy.
+    Probe {
+        /// Print the choice as JSON, as it is kept in the store's disk.json.
+        #[arg(long)]
+        json: bool,
+    },
     /// Removes what no plan, pin or lease names, when it was so at an earlier collection too.
     ///
     /// A damaged lease may name anything: until it ends or is released no object is removed, and the exit code is 16.
@@ -125,8 +133,13 @@ fn unexpected(error: &dyn std::error::Error) -> Failure {
 
 /// Does what `action` says.
 pub(crate) fn run(action: &StoreAction, site: &Site, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
+    if let StoreAction::Probe { json } = action {
+        let (words, document) = site.probe()?;
+        return Ok(writeln!(desk.out, "{}", if *json { document } else { words })?);
+    }
     let mut objects = site.objects()?;
     match action {
+        StoreAction::Probe { .. } => unreachable!("done without the objects"),
         StoreAction::Put { files } => {
             let name = format!("put-{}-{}", desk.now_unix_s, std::process::id());
             let mut lease: Lease =
@@ -184,7 +197,7 @@ fn unreadable(error: &ReadError) -> Failure {
 }
 
 /// Writes an object piece by piece, each verified before it is given out.
-fn get(digest: &Digest, objects: &mut Cas<FileDisk>, out: &mut dyn Write, place: &str) -> Result<(), Failure> {
+fn get(digest: &Digest, objects: &mut Cas<StoreDisk>, out: &mut dyn Write, place: &str) -> Result<(), Failure> {
     for offset in (0..).step_by(PIECE) {
         let piece = objects.range(digest, offset, PIECE).map_err(|error| unreadable(&error))?;
         out.write_all(&piece).map_err(|error| failure(UNEXPECTED, format!("{place}: {error}")))?;
@@ -204,7 +217,7 @@ fn export(
     digests: &[Digest],
     out: &Path,
     json: bool,
-    objects: &mut Cas<FileDisk>,
+    objects: &mut Cas<StoreDisk>,
     desk: &mut KeyDesk<'_>,
 ) -> Result<(), Failure> {
     let roots: Vec<Digest> = BTreeSet::from_iter(digests).into_iter().copied().collect();
@@ -240,7 +253,7 @@ fn export(
     Ok(())
 }
 
-fn import(path: &Path, json: bool, objects: &mut Cas<FileDisk>, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
+fn import(path: &Path, json: bool, objects: &mut Cas<StoreDisk>, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
     let mut archive: Box<dyn Read> = if path == Path::new("-") {
         Box::new(io::stdin().lock())
     } else {
@@ -269,7 +282,7 @@ fn import(path: &Path, json: bool, objects: &mut Cas<FileDisk>, desk: &mut KeyDe
     Ok(())
 }
 
-fn release(name: &str, objects: &mut Cas<FileDisk>, desk: &KeyDesk<'_>) -> Result<(), Failure> {
+fn release(name: &str, objects: &mut Cas<StoreDisk>, desk: &KeyDesk<'_>) -> Result<(), Failure> {
     let Some(leases) = objects.leases().map_err(|error| unexpected(&error))? else {
         return Err(failure(UNEXPECTED, "a writer is at work in the store: try again"));
     };
@@ -309,7 +322,7 @@ fn damaged_lease(name: &str) -> Failure {
     failure(REFUSED, format!("lease {name} is damaged and may name anything: `rtt store release {name}` gives it back"))
 }
 
-fn scrub(copy: Option<&Path>, json: bool, objects: &mut Cas<FileDisk>, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
+fn scrub(copy: Option<&Path>, json: bool, objects: &mut Cas<StoreDisk>, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
     let mut copies = copy.map(open_copy).transpose()?;
     let name = format!("scrub-{}", std::process::id());
     let mut lease = objects.lease(&name, desk.now_unix_s + KEPT_S).map_err(|error| unexpected(&error))?;
@@ -349,15 +362,14 @@ fn scrub(copy: Option<&Path>, json: bool, objects: &mut Cas<FileDisk>, desk: &mu
 }
 
 /// Another store, which is only read.
-fn open_copy(folder: &Path) -> Result<Cas<FileDisk>, Failure> {
+fn open_copy(folder: &Path) -> Result<Cas<StoreDisk>, Failure> {
     if !folder.join("cas").is_dir() {
         return Err(failure(
             USAGE,
             format!("--copy {}: expected a store, a folder with `cas` in it", folder.display()),
         ));
     }
-    let disk = FileDisk::open(folder).map_err(|error| unexpected(&error))?;
-    Cas::open(disk).map_err(|error| unexpected(&error))
+    Cas::open(disk_choice::open(folder)?).map_err(|error| unexpected(&error))
 }
 
 fn damage_words(damage: &Damage) -> String {
@@ -404,12 +416,12 @@ fn collect(
     grace: u64,
     json: bool,
     site: &Site,
-    objects: &mut Cas<FileDisk>,
+    objects: &mut Cas<StoreDisk>,
     desk: &mut KeyDesk<'_>,
 ) -> Result<(), Failure> {
     // Read here once to tell what is wrong with the log; asked for again by the pass, after it has listed the leases.
     roots(site, desk)?;
-    let again = &mut |_: &mut Cas<FileDisk>| {
+    let again = &mut |_: &mut Cas<StoreDisk>| {
         roots(site, desk).map_err(|failure| failure.message.into()).map(|named| named.into_iter().collect())
     };
     let collected =

@@ -243,12 +243,12 @@ fn keys_are_encrypted_where_that_is_asked_for() {
 #[test]
 fn a_host_is_made_once_and_told_by_its_key() {
     let place = Place::empty();
-    let made = place.ok("host init --key @/host.key --public @/public");
+    let made = place.ok("host init --key @/host.key --public @/public --store @/store");
     let id = HostId::of(SigningKey::load(&place.at("host.key")).expect("the key").public()).expect("a host key");
     assert!(made.starts_with(&format!("host {id}\n")), "{made}");
     assert_eq!(place.ok("host show --key @/host.key"), format!("host {id}\n"));
     assert!(place.ok("host show --key @/host.key --json").contains(&format!(r#""host":"{id}""#)));
-    place.refused("host init --key @/host.key --public @/public", USAGE, "exists and is not replaced");
+    place.refused("host init --key @/host.key --public @/public --store @/store", USAGE, "exists and is not replaced");
     place.refused("host show --key @/none", USAGE, "make one: rtt host init");
     place.refused("key new host --key @/b.key", USAGE, "rtt host init");
     place.ok("key new planner --key @/planner.key --public @/public");
@@ -314,7 +314,7 @@ fn a_change_says_what_it_changes_and_one_of_nothing_is_refused() {
 #[test]
 fn a_hosts_key_is_left_out_of_trust() {
     let place = Place::empty();
-    place.ok("host init --key @/host.key --public @/all");
+    place.ok("host init --key @/host.key --public @/all --store @/store");
     place.ok("key new planner --key @/planner.key --public @/all");
     place.ok("key new root --key @/cold.key --public @/all");
     let files = std::fs::read_dir(place.at("all")).expect("a folder").map(|entry| entry.expect("a file").path());
