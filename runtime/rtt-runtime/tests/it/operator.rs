@@ -8,6 +8,7 @@ use rtt_store::FileDisk;
 use rtt_store::wal::{FileWitness, Options};
 use serde_json::Value;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -791,4 +792,27 @@ fn a_log_is_verified_down_to_its_signatures() {
     fs::rename(other.path(".rtt/trust"), &trust).expect("moved");
     host.refused("log verify", 16, "but no planner of trust version 1 signed it");
     host.refused("log remember", 2, "remembers");
+}
+
+/// A policy that is not one, or that others may write, gives leave for nothing.
+#[test]
+fn a_policy_is_what_it_says_or_refused() {
+    let host = Host::new();
+    let signed = host.plan("one", "one\n");
+    host.refused(&format!("plan apply {signed} --policy polcy.json"), 2, "policy polcy.json: No such file");
+    let policy = host.path(".rtt/policy.json");
+    for (text, mode, part) in [
+        (r#"{"version":2,"grants":["files:*"]}"#, 0o644, "version is 2, expected 1"),
+        (r#"{"version":1,"grants":["files:*"]}"#, 0o666, "mode is 0666, expected one that nobody else may write"),
+        ("{}", 0o644, "missing field"),
+    ] {
+        fs::write(&policy, text).expect("written");
+        fs::set_permissions(&policy, fs::Permissions::from_mode(mode)).expect("set");
+        host.refused(&format!("plan apply {signed}"), 16, part);
+    }
+    fs::write(&policy, r#"{"version":1,"grants":["files:etc"]}"#).expect("written");
+    fs::set_permissions(&policy, fs::Permissions::from_mode(0o644)).expect("set");
+    host.refused(&format!("plan apply {signed}"), 14, "policy");
+    let within = host.plan("two", "two\n");
+    host.ok(&format!("plan apply {within}"));
 }

@@ -2,7 +2,7 @@
 
 use crate::checked_profile::{CheckedProfile, ProfileRefusal, ProfileRules};
 use crate::disk_choice::{self, StoreDisk};
-use crate::failure::{BUSY, Failure, PLAN_REFUSED, REFUSED, UNEXPECTED, UNFIT, failure};
+use crate::failure::{BUSY, Failure, PLAN_REFUSED, REFUSED, UNEXPECTED, UNFIT, USAGE, failure};
 use crate::key_commands::{KeyDesk, trust_refused};
 use crate::private_key::Unlock;
 use clap::Args;
@@ -24,7 +24,11 @@ use rtt_store::wal::{
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+
+/// Where the policy is, if there is one.
+const POLICY: &str = ".rtt/policy.json";
 
 #[derive(Args)]
 pub(crate) struct Site {
@@ -41,7 +45,7 @@ pub(crate) struct Site {
     #[arg(long, value_name = "DIR", default_value = ".rtt/trust", global = true)]
     trust: PathBuf,
     /// What plans may do here, as JSON; without the file, everything.
-    #[arg(long, value_name = "FILE", default_value = ".rtt/policy.json", global = true)]
+    #[arg(long, value_name = "FILE", default_value = POLICY, global = true)]
     policy: PathBuf,
     /// File that remembers the log's last checkpoint; best on another disk, or with another owner.
     #[arg(long, value_name = "FILE", default_value = ".rtt/witness/checkpoint.json", global = true)]
@@ -326,15 +330,36 @@ impl Site {
 
     /// What this host holds against a plan.
     pub(crate) fn terms(&self, trust_version: u64) -> Result<Terms, Failure> {
-        let policy = match std::fs::read(&self.policy) {
-            Ok(bytes) => strict_json::parse::<Policy>(&bytes)
-                .map_err(|error| failure(REFUSED, format!("policy {}: {}", self.policy.display(), in_full(&error))))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Policy::everything(),
-            Err(error) => return Err(failure(UNEXPECTED, format!("policy {}: {error}", self.policy.display()))),
-        };
+        let policy = self.policy()?;
         let build: Build = env!("CARGO_PKG_VERSION").parse().expect("the version of this build");
         let machine = rtt_host::fingerprint().ok().map(|here| here.machine.id().to_string());
         Ok(Terms { build, trust_version, policy, machine })
+    }
+
+    fn policy(&self) -> Result<Policy, Failure> {
+        let named = |code, why: String| failure(code, format!("policy {}: {why}", self.policy.display()));
+        let bytes = match std::fs::read(&self.policy) {
+            Ok(bytes) => bytes,
+            // Only where none was asked for: a name that was mistyped must not give leave for everything.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.policy == Path::new(POLICY) => {
+                return Ok(Policy::everything());
+            }
+            Err(error) => return Err(named(USAGE, error.to_string())),
+        };
+        let mode =
+            std::fs::metadata(&self.policy).map_err(|error| named(UNEXPECTED, error.to_string()))?.permissions().mode();
+        if mode & 0o022 != 0 {
+            let mode = mode & 0o7777;
+            return Err(named(
+                REFUSED,
+                format!("mode is {mode:04o}, expected one that nobody else may write: chmod go-w"),
+            ));
+        }
+        let policy: Policy = strict_json::parse(&bytes).map_err(|error| named(REFUSED, in_full(&error)))?;
+        match policy.version {
+            1 => Ok(policy),
+            version => Err(named(REFUSED, format!("version is {version}, expected 1"))),
+        }
     }
 
     fn participants(&self, now_unix_s: u64) -> Result<Vec<Box<dyn Participant>>, Failure> {
