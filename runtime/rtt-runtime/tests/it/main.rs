@@ -5,4 +5,5 @@ mod hostile_client;
 mod knobs;
 mod older_endpoint;
 mod operator;
+mod operator_store;
 mod shipped_profile;

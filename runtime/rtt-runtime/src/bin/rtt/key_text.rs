@@ -58,7 +58,9 @@ pub(crate) fn changes(old: &TrustRoot, new: &TrustRoot) -> Result<Vec<String>, K
             _ => {}
         }
     }
-    lines.push(format!("expires: {}, was {}", utc(new.expires_unix_s), utc(old.expires_unix_s)));
+    if new.expires_unix_s != old.expires_unix_s {
+        lines.push(format!("expires: {}, was {}", utc(new.expires_unix_s), utc(old.expires_unix_s)));
+    }
     Ok(lines)
 }
 

@@ -161,6 +161,9 @@ fn main() -> ExitCode {
 /// What clap says of the command line; of `rtt apply` also where `apply` is, since clap looks for near names in one place.
 fn misspelt(mut error: clap::Error) -> clap::Error {
     let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand) else { return error };
+    if error.get(ContextKind::SuggestedSubcommand).is_some() {
+        return error;
+    }
     let command = Options::command();
     let actions = command.get_subcommands().flat_map(|topic| {
         topic

@@ -10,7 +10,7 @@ use crate::key_commands::KeyDesk;
 use crate::plan_draft::{self, Draft, draft};
 use crate::plan_history::history;
 use crate::plan_signing::{Sign, check_signed, sign, signatures};
-use crate::site::{Site, counted, in_doubt};
+use crate::site::{Site, counted};
 use clap::{Args, Subcommand};
 use rtt_plan::{Kind, Plan, RefuseError, show};
 use rtt_reconcile::{ApplyError, Ended, Reconciler, Told};
@@ -234,7 +234,7 @@ fn told(plan: &Plan, ended: &Ended, json: bool, desk: &mut KeyDesk<'_>) -> Resul
 
 fn refused(error: &ApplyError, host: HostId, site: &Site) -> Failure {
     match error {
-        ApplyError::Stuck(error) => in_doubt(error),
+        ApplyError::Stuck(error) => site.in_doubt(error, host),
         ApplyError::Scan(error) => failure(UNEXPECTED, in_full(error)),
         ApplyError::Drift(items) => {
             let items: Vec<String> = items.iter().map(|drift| drift_text::words(drift, host, site)).collect();

@@ -38,8 +38,18 @@ pub(crate) struct Sign {
 pub(crate) struct Signatures {
     /// The keys that the envelope names; none where the plan is not signed.
     pub named: Vec<KeyId>,
-    /// The trusted ones that fit; or why they are not enough; `None` where nothing was checked.
-    pub checked: Option<Result<Vec<KeyId>, SealError>>,
+    found: Found,
+}
+
+enum Found {
+    /// The plan is not signed.
+    Nothing,
+    /// There is no trust here that says whose the signatures are, and why.
+    Unchecked(String),
+    /// The trusted keys that fit.
+    Holds(Vec<KeyId>),
+    /// Why they are not enough.
+    Refused(SealError),
 }
 
 /// Signs a plan, or adds signatures to a signed one.
@@ -141,44 +151,46 @@ fn listed(ids: &[KeyId]) -> String {
 pub(crate) fn signatures(path: &Path, site: &Site, now_unix_s: u64) -> Result<Signatures, Failure> {
     let bytes = read(path)?;
     let named = signers(&bytes);
-    if Envelope::parse(&bytes).is_err() {
-        return Ok(Signatures { named, checked: None });
-    }
-    let keys = site.planners(now_unix_s).ok();
-    let verified = keys.map(|(keys, _)| Sealed::<Plan>::from_bytes(bytes).verify(&keys));
-    let checked = verified.map(|verified| verified.map(|plan| plan.signers().to_vec()));
-    Ok(Signatures { named, checked })
+    let found = match (Envelope::parse(&bytes), site.planners(now_unix_s)) {
+        (Err(_), _) => Found::Nothing,
+        (Ok(_), Err(failure)) => Found::Unchecked(failure.message),
+        (Ok(_), Ok((keys, _))) => match Sealed::<Plan>::from_bytes(bytes).verify(&keys) {
+            Ok(plan) => Found::Holds(plan.signers().to_vec()),
+            Err(error) => Found::Refused(error),
+        },
+    };
+    Ok(Signatures { named, found })
 }
 
 impl Signatures {
     /// One line: whose they are, and whether they hold.
     pub(crate) fn words(&self) -> String {
         let by = if self.named.is_empty() { "nobody".to_owned() } else { listed(&self.named) };
-        match &self.checked {
-            None if self.named.is_empty() => "not signed".to_owned(),
-            None => format!("{by}; not checked: there is no trust here that says whose they are"),
-            Some(Ok(counted)) if counted.len() < self.named.len() => {
+        match &self.found {
+            Found::Nothing => "not signed".to_owned(),
+            Found::Unchecked(why) => format!("{by}; not checked: {why}"),
+            Found::Holds(counted) if counted.len() < self.named.len() => {
                 format!("{by}: holds by {}; the others do not count here", listed(counted))
             }
-            Some(Ok(_)) => format!("{by}: holds"),
-            Some(Err(error)) => format!("{by}: DOES NOT HOLD HERE: {}", in_full(error)),
+            Found::Holds(_) => format!("{by}: holds"),
+            Found::Refused(error) => format!("{by}: DOES NOT HOLD HERE: {}", in_full(error)),
         }
     }
 
     /// `none`, `unchecked`, `holds` or `refused`, as programs read it.
     pub(crate) fn name(&self) -> &'static str {
-        match &self.checked {
-            None if self.named.is_empty() => "none",
-            None => "unchecked",
-            Some(Ok(_)) => "holds",
-            Some(Err(_)) => "refused",
+        match &self.found {
+            Found::Nothing => "none",
+            Found::Unchecked(_) => "unchecked",
+            Found::Holds(_) => "holds",
+            Found::Refused(_) => "refused",
         }
     }
 
     /// Refuses a plan whose signature by a trusted key is not of its bytes: somebody changed it.
     pub(crate) fn check_unchanged(&self) -> Result<(), Failure> {
-        match &self.checked {
-            Some(Err(error @ SealError::Signature { .. })) => Err(failure(REFUSED, in_full(error))),
+        match &self.found {
+            Found::Refused(error @ SealError::Signature { .. }) => Err(failure(REFUSED, in_full(error))),
             _ => Ok(()),
         }
     }

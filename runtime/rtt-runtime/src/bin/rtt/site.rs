@@ -2,6 +2,7 @@
 
 use crate::checked_profile::{CheckedProfile, ProfileRefusal, ProfileRules};
 use crate::disk_choice::{self, StoreDisk};
+use crate::drift_text;
 use crate::failure::{BUSY, Failure, PLAN_REFUSED, REFUSED, UNEXPECTED, UNFIT, USAGE, failure};
 use crate::key_commands::{KeyDesk, trust_refused};
 use crate::private_key::Unlock;
@@ -325,7 +326,7 @@ impl Site {
     /// The option that names the store, where it is not in its usual place.
     pub(crate) fn store_option(&self) -> String {
         let usual = self.store == Path::new(".rtt/store");
-        if usual { String::new() } else { format!(" --store {}", crate::drift_text::quoted(&self.store)) }
+        if usual { String::new() } else { format!(" --store {}", drift_text::quoted(&self.store)) }
     }
 
     /// What this host holds against a plan.
@@ -386,6 +387,16 @@ impl Site {
         Err(failure(UNFIT, format!("{why}: mount it, or name it with --managed")))
     }
 
+    /// What could not be ended now, and what puts back what is in its way.
+    pub(crate) fn in_doubt(&self, error: &SettleError, host: HostId) -> Failure {
+        let drift = match error {
+            SettleError::Drift { drift, .. } => &drift[..],
+            _ => &[],
+        };
+        let lines = drift.iter().map(|drift| format!("\n{}", drift_text::words(drift, host, self)));
+        failure(UNFIT, in_full(error) + &lines.collect::<String>())
+    }
+
     /// A log that is not opened: held by another, or no longer what it was.
     fn log_refused(&self, error: &LogError) -> Failure {
         let code = match error {
@@ -416,7 +427,7 @@ impl Site {
         let open = log.told().plan.as_ref().map(Plan::id);
         let participants = self.participants(desk.now_unix_s)?;
         let settled = Reconciler::open(log, participants, &|begin| self.planners_of(begin));
-        let (mut reconciler, ended) = settled.map_err(|error| in_doubt(&error))?;
+        let (mut reconciler, ended) = settled.map_err(|error| self.in_doubt(&error, host))?;
         if let (Some(ended), Some(plan)) = (ended, open) {
             let again = if matches!(ended, Ended::Verified { .. }) { "" } else { "; draft it again" };
             writeln!(desk.warnings, "rtt: plan {plan} was open when the log was left: {ended}{again}")?;
@@ -442,9 +453,4 @@ fn has_log(store: &Path) -> bool {
 /// A count and what is counted.
 pub(crate) fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
-/// What could not be ended now.
-pub(crate) fn in_doubt(error: &SettleError) -> Failure {
-    failure(UNFIT, in_full(error))
 }
