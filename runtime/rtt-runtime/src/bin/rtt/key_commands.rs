@@ -46,7 +46,8 @@ A plan is drafted under one version: those that were drafted under an earlier on
     #[command(after_help = "Example:
   rtt key revoke 0123456789abcdef --key root-1.key --key root-2.key
 
-Plans that were drafted before have to be drafted again.")]
+Plans that were drafted before have to be drafted again. A host's log refuses the trust from before once a plan was begun
+under this one: apply a plan on each host, one of no ops (`[]`) will do, so that nobody can put the old trust back there.")]
     Revoke(Revoke),
     /// Prints the trust document in force: version, time, keys by role, thresholds, what is revoked. Exit 16 when expired.
     #[command(after_help = "Example:
@@ -466,6 +467,12 @@ fn changed(before: Option<&TrustRoot>, store: &TrustStore, json: bool, desk: &mu
     if let Some(before) = before {
         told_changes(before, trust, desk)?;
         writeln!(desk.out, "  plans that were drafted under version {} have to be drafted again", before.version)?;
+        if before.revoked != trust.revoked {
+            writeln!(
+                desk.out,
+                "  apply a plan on each host, one of no ops will do: its log then refuses the trust from before"
+            )?;
+        }
     }
     let file = store.files().pop().unwrap_or_default();
     writeln!(desk.out, "next: bring {} to other hosts: rtt key rotate --from {}", file.display(), file.display())?;
