@@ -135,6 +135,22 @@ mod tests {
         }
     }
 
+    /// Below a mount nothing is ours; the tree above it is left whole as well.
+    #[test]
+    fn what_lies_on_another_file_system_is_not_removed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let tree = folder.path().join("tree");
+        fs::create_dir_all(tree.join("below")).expect("made");
+        fs::write(tree.join("below/file"), "mine").expect("written");
+        let found = fs::symlink_metadata(&tree).expect("there");
+        let refused = remove_on(&tree, found.dev() + 1, &found).expect_err("another device");
+        assert_eq!(refused.kind(), io::ErrorKind::CrossesDevices);
+        assert!(refused.to_string().ends_with("is mounted: unmount it first"), "{refused}");
+        assert!(tree.join("below/file").exists());
+        remove(&tree).expect("the control");
+        assert!(!tree.exists());
+    }
+
     /// What a plan puts, what stays and what is read back all pass here.
     #[test]
     fn a_file_of_any_length_passes_in_pieces_of_one_size() {

@@ -128,6 +128,8 @@ pub struct Shelves {
     pub crooked: Option<&'static str>,
     /// A participant whose state somebody changes while the next plan is prepared.
     pub meddler: Option<&'static str>,
+    /// A participant whose undo does nothing and says it did.
+    pub stubborn: Option<&'static str>,
     /// A participant that cannot tell what runs while a plan's work does.
     pub blind: Option<&'static str>,
     /// The call, counted from 0, in which everything stops, and what says so to the disk.
@@ -239,6 +241,9 @@ impl Participant for Member {
 
     fn undo(&mut self, plan: PlanId) -> Result<(), ParticipantError> {
         self.called("undo")?;
+        if self.world.0.borrow().stubborn == Some(self.name) {
+            return Ok(());
+        }
         self.with(|shelf| {
             if let Some(before) = shelf.before.remove(&plan) {
                 shelf.runs = before;

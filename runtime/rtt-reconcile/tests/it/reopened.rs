@@ -161,6 +161,26 @@ fn rec_9_what_cannot_be_read_back_is_rolled_back() {
     assert_eq!(world.runs(), held);
 }
 
+/// REC-10: a way back that did not lead back is no rollback: nothing begins until the base runs again.
+#[test]
+fn rec_10_a_participant_that_only_says_that_it_went_back_is_not_believed() {
+    let (host, world) = (Host::new(), World::default());
+    let (mut reconciler, _) = host.open(&world);
+    let held = world.runs();
+    world.0.borrow_mut().stubborn = Some(Op::FILES);
+    world.fail(Op::RINGS, "commit");
+    let plan = host.plan(&held, 0, 1, ops(b"1"));
+    let stuck = reconciler.apply(plan, &host.keys, &host.terms, NOW).expect_err("not restored");
+    assert!(matches!(&stuck, ApplyError::Stuck(SettleError::Unrestored { .. })), "{stuck}");
+    drop(reconciler);
+    let again = Reconciler::open(host.log(host.disk()), world.participants(), &host.planners()).map(drop);
+    assert!(matches!(again, Err(SettleError::Unrestored { .. })), "{again:?}");
+    world.0.borrow_mut().stubborn = None;
+    let (_, ended) = host.open(&world);
+    assert!(matches!(ended, Some(Ended::RolledBack { generation: 2, .. })), "{ended:?}");
+    assert_eq!(world.runs(), held);
+}
+
 /// The signatures of a log are checked again, record by record.
 #[test]
 fn an_audit_finds_what_nobody_signed() {
