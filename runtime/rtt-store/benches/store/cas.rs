@@ -3,7 +3,7 @@
 
 use crate::race::{Contestant, Course, PeerLoad, Peers, median, race};
 use crate::ratio::Row;
-use crate::{Size, timed};
+use crate::{Size, progress, timed};
 use rtt_store::FileDisk;
 use rtt_store::cas::Cas;
 use std::fs::{self, File};
@@ -24,6 +24,8 @@ const LOADS: [Load; 2] = [
     // As many as fit in memory beside each other; the raw peer syncs as often.
     Load { name: "100x10MiB", objects: 100, bytes: 10 << 20, batch: 10 },
 ];
+/// Courses that are run.
+pub const COURSES: usize = 2 * LOADS.len();
 /// What a put must reach of the raw batch.
 const PUT_BAR: f64 = 0.8;
 /// What a get must reach of reading, then hashing, by one thread.
@@ -143,6 +145,7 @@ fn get(root: &Path, rounds: usize, load: &Load) -> Row {
         };
         // The first round warms the cache.
         if round > 0 {
+            progress::step();
             ratios.push(limit.as_secs_f64() / own.as_secs_f64());
             ours.push(own);
             limits.push(limit);

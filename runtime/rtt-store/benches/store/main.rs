@@ -8,6 +8,7 @@
 //! workspace: what they depend on is built where they are measured, and nowhere else.
 
 mod cas;
+mod progress;
 mod race;
 mod ratio;
 mod tasks;
@@ -70,6 +71,8 @@ fn main() -> ExitCode {
             "skipped: SQLite, raft-engine, cacache: they are measured by `cargo xtask bench store`, which builds them"
         );
     }
+    let courses = |part: Part, courses: usize| if arguments.only.is_none_or(|only| only == part) { courses } else { 0 };
+    progress::begin(arguments.size.rounds * (courses(Part::Cas, cas::COURSES) + courses(Part::Wal, wal::COURSES)));
     let mut rows = Vec::new();
     if arguments.only != Some(Part::Wal) {
         rows.extend(cas::measure(&arguments.root, arguments.size, peers));

@@ -1,5 +1,6 @@
 //! Contestants in turn: each round runs the limit and every contestant once, and another one goes first.
 
+use crate::progress;
 use crate::ratio::Row;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -49,6 +50,7 @@ pub fn race(course: &Course<'_>, limit: impl FnMut(&Path) -> Duration, contestan
             let folder = tempfile::tempdir_in(course.root).expect("a folder");
             times[at].push((all[at].run)(folder.path()));
         }
+        progress::step();
     }
     let (limits, ours) = times.split_first().expect("the limit");
     let row = |(contestant, times): (&Contestant<'_>, &Vec<Duration>)| {

@@ -4,7 +4,7 @@
 use crate::Size;
 use crate::race::{Contestant, Course, PeerLoad, Peers, quantile, race};
 use crate::ratio::Row;
-use crate::{tasks, timed};
+use crate::{progress, tasks, timed};
 use rtt_seal::{Digest, HostId};
 use rtt_store::wal::{BLOCK, LocalWal, Options, Room, Wal, WalThread};
 use rtt_store::{Answer, Backend, Disk, DiskError, FileId, Request, Token, open_disk};
@@ -14,6 +14,10 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// Courses that are run: in flight, by writers, and the lone writer by each backend.
+pub const COURSES: usize = 1 + WRITERS.len() + 2;
+/// Threads that write at a time.
+const WRITERS: [usize; 3] = [1, 8, 64];
 /// Bytes of a payload: some actions.
 const PAYLOAD: usize = 256;
 /// Bytes of its record.
@@ -64,7 +68,7 @@ pub fn measure(root: &Path, size: Size, peers: Option<&Peers>) -> Vec<Row> {
         }
     }
     let mut rows = in_flight(root, size, &backends, peers);
-    rows.extend([1, 8, 64].into_iter().flat_map(|writers| by_writers(root, size, &backends, peers, writers)));
+    rows.extend(WRITERS.into_iter().flat_map(|writers| by_writers(root, size, &backends, peers, writers)));
     rows.extend(backends.iter().flat_map(|(backend, name)| lone_writer(root, size, *backend, name)));
     rows
 }
@@ -164,6 +168,7 @@ fn lone_writer(root: &Path, size: Size, backend: Backend, name: &str) -> [Row; 2
         tails.push(quantile(&limit, 0.99).as_secs_f64() / quantile(&ours, 0.99).as_secs_f64());
         let (commit, hashing) = (quantile(&ours, 0.5), hashing());
         shares.push(1.0 - hashing.as_secs_f64() / commit.as_secs_f64());
+        progress::step();
         last = format!("hashing {hashing:?} of a commit of {commit:?}");
     }
     let note = format!("p99 of one writer beside the raw calls', {} commits a round", size.commits);
