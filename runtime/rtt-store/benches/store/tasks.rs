@@ -5,24 +5,20 @@ use futures_util::task::LocalSpawnExt;
 use rtt_store::Disk;
 use rtt_store::wal::{LocalWal, Room, WalThread};
 use std::rc::Rc;
+use std::task::{Context, Waker};
 
-/// Tasks that commit on their own thread whenever none of them can go on.
+/// Tasks that commit on their own thread: a loop that polls them all, then commits what they pushed.
 pub fn on_one_thread<D: Disk + 'static>(log: &LocalWal<D>, tasks: usize, each: usize, payload: &'static [u8]) {
-    let mut pool = LocalPool::new();
-    for _ in 0..tasks {
-        let log = log.clone();
-        let task = async move {
-            for _ in 0..each {
-                log.append(1, payload, Room::Ordinary).expect("taken").await.expect("durable");
-            }
-        };
-        pool.spawner().spawn_local(task).expect("a task");
-    }
-    loop {
-        pool.run_until_stalled();
-        if log.commit().expect("durable") == 0 {
-            break;
+    let task = |log: LocalWal<D>| async move {
+        for _ in 0..each {
+            log.append(1, payload, Room::Ordinary).expect("taken").await.expect("durable");
         }
+    };
+    let mut tasks: Vec<_> = (0..tasks).map(|_| Box::pin(task(log.clone()))).collect();
+    let mut context = Context::from_waker(Waker::noop());
+    while !tasks.is_empty() {
+        tasks.retain_mut(|task| task.as_mut().poll(&mut context).is_pending());
+        log.commit().expect("durable");
     }
 }
 
