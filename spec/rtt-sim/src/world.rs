@@ -16,7 +16,7 @@ use crate::sim_disk::{Device, SimDisk};
 use crate::strike::Strike;
 use crate::witness::MemoryWitness;
 use rtt_plan::{HostState, Plan};
-use rtt_reconcile::{Log, Reconciler};
+use rtt_reconcile::{Log, Reconciler, SettleError};
 use rtt_seal::{Digest, Sealed};
 use rtt_store::cas::{Cas, Lease};
 use rtt_store::wal::{self, OpenError, Opened, Options, Wal};
@@ -279,6 +279,8 @@ impl<'k> World<'k> {
         match Reconciler::open(log, self.shelves.participants(&self.device), &|_| Some(self.keys.trusted.clone())) {
             Ok((reconciler, _)) => self.reconciler = Some(reconciler),
             Err(_) if self.is_excused(injected) => return Ok(false),
+            // A participant did something else and nobody was told before the crash: the operator has to put it back.
+            Err(SettleError::Drift { .. }) if self.shelves.put_back() => return Ok(false),
             Err(error) => return Err(format!("recovery: {}", rtt_seal::in_full(&error))),
         }
         let Ok(opened) = wal::read_log(self.device.handle(), &options) else { return Ok(false) };
