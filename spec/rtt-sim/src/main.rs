@@ -10,6 +10,7 @@ mod arms;
 mod drain;
 mod feed;
 mod forge;
+mod image;
 mod inode;
 mod keys;
 mod ledger;
