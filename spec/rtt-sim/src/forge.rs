@@ -1,4 +1,5 @@
-//! Rewrites records of a log together with their digests, as no device does and somebody with the format can.
+//! Rewrites records of a log together with their digests, as no device does and somebody with the format can; or takes its
+//! last ones away.
 //!
 //! A forged payload leaves the next record's parent wrong, and nothing else: only the check of the chain notices. A record
 //! that is cut out with everything behind it chained anew leaves the numbers wrong: only the check of sequences notices.
@@ -156,6 +157,18 @@ pub(crate) fn is_header(bytes: &[u8]) -> bool {
     bytes.len() >= BLOCK
         && keyed("rtt-store 2026 wal segment v1", &bytes[..HEADER_DIGEST]) == *digest_at(bytes, HEADER_DIGEST)
         && bytes[end..BLOCK].iter().all(|byte| *byte == 0)
+}
+
+/// Cuts some of the last groups off: what is left is whole in itself. `false` where there are too few.
+pub fn cut_off(segments: &mut [Vec<u8>], draw: &mut SplitMix64) -> bool {
+    let mut places = places(segments);
+    places.retain(|place| number(segments, place, SEQUENCE) == number(segments, place, GROUP_FIRST));
+    let Some(first) = places.len().checked_sub(1 + draw.below(4) as usize) else { return false };
+    let place = places[first];
+    // A segment's header is of its first group.
+    segments[place.segment][if place.at == BLOCK { 0 } else { place.at }..].fill(0);
+    segments[place.segment + 1..].iter_mut().for_each(|bytes| bytes.fill(0));
+    true
 }
 
 /// Cuts everything from a place on, as if one write had been torn there: one byte of it stays.

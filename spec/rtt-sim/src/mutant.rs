@@ -19,6 +19,8 @@ pub enum Mutant {
     CutsDamage,
     /// The log is read as by a scan that does not say what it cut.
     CutsUnsaid,
+    /// A log that lost its end is opened without what its witness saw.
+    NoWitness,
     /// A collection lists the roots before the leases.
     LeaseAfterRoots,
 }

@@ -44,6 +44,7 @@ fn each_mistake_is_found() {
         (Mutant::NoSequenceCheck, "feed: record"),
         (Mutant::CutsDamage, "feed: SIM-2: damage counts as a torn write"),
         (Mutant::CutsUnsaid, "feed: SIM-2: None was said of the end"),
+        (Mutant::NoWitness, "WAL-8"),
         (Mutant::LeaseAfterRoots, "condemned"),
     ] {
         let tally = sweep(&keys, 0, SEEDS, mutant, Some(word));

@@ -269,7 +269,7 @@ impl<'k> World<'k> {
             (Err(OpenError::Damaged(damage)), Mutant::CutsDamage) => {
                 let segment = damage.path[FEED.len() + 1..].trim_end_matches(".seg").parse().expect("a segment");
                 let place = (segment, damage.offset as usize);
-                self.rewrite_feed(|segments| forge::cut(segments, place), None);
+                self.rewrite(FEED, |segments| forge::cut(segments, place), None);
                 wal::read_log(self.device.handle(), options)
             }
             (Ok(opened), Mutant::CutsUnsaid) => Ok(Opened { torn: None, ..opened }),
@@ -330,7 +330,9 @@ impl<'k> World<'k> {
             return Ok(());
         }
         let before = self.device.with(|medium| medium.contents(LOG));
-        let opened = Log::open(self.device.handle(), options, &self.keys.host, Box::new(self.witness.clone()));
+        let forgetful = self.mutant == Mutant::NoWitness;
+        let witness = if forgetful { MemoryWitness::new(&self.device) } else { self.witness.clone() };
+        let opened = Log::open(self.device.handle(), options, &self.keys.host, Box::new(witness));
         match opened.map(drop) {
             Err(LogError::Open(OpenError::Shorter { .. })) => {}
             _ if self.is_excused(injected) => {}
@@ -399,20 +401,24 @@ impl<'k> World<'k> {
         self.check_leases(draw)
     }
 
-    /// Rewrites a record of the feed together with its digest.
+    /// Rewrites a record of the feed together with its digest, or takes the last ones of the reconciler's log away.
     fn forge(&mut self, draw: &mut SplitMix64) {
         let records = self.feed_ledger.acknowledged();
-        self.rewrite_feed(|segments| forge::forge(segments, records, draw), Some(Strike::Forged));
+        if draw.below(3) == 0 {
+            self.rewrite(LOG, |segments| forge::cut_off(segments, draw), Some(Strike::Forged));
+        } else {
+            self.rewrite(FEED, |segments| forge::forge(segments, records, draw), Some(Strike::Forged));
+        }
     }
 
     /// Plays a scan without one of its checks.
     fn heal_feed(&mut self, lacks: Lacks) {
         let origin = self.keys.id.0.0;
-        self.rewrite_feed(|segments| forge::heal(segments, &origin, lacks).is_some(), None);
+        self.rewrite(FEED, |segments| forge::heal(segments, &origin, lacks).is_some(), None);
     }
 
-    fn rewrite_feed(&mut self, rewrite: impl FnOnce(&mut [Vec<u8>]) -> bool, strike: Option<Strike>) {
-        let found = self.device.with(|medium| medium.contents(FEED));
+    fn rewrite(&mut self, folder: &str, rewrite: impl FnOnce(&mut [Vec<u8>]) -> bool, strike: Option<Strike>) {
+        let found = self.device.with(|medium| medium.contents(folder));
         let found: Vec<_> = found.into_iter().filter(|(name, _)| name.ends_with(".seg")).collect();
         let mut segments: Vec<Vec<u8>> = found.iter().map(|(_, bytes)| bytes.clone()).collect();
         if segments.iter().any(|bytes| bytes.len() < 4096) || !rewrite(&mut segments) {
@@ -421,7 +427,7 @@ impl<'k> World<'k> {
         let mut changed = false;
         for ((name, before), after) in found.iter().zip(&segments) {
             if before != after {
-                changed |= self.device.with(|medium| medium.overwrite(&format!("{FEED}/{name}"), after));
+                changed |= self.device.with(|medium| medium.overwrite(&format!("{folder}/{name}"), after));
             }
         }
         if let (true, Some(strike)) = (changed, strike) {
