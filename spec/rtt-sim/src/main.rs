@@ -25,6 +25,7 @@ mod script;
 mod shelves;
 mod shrink;
 mod sim_disk;
+mod stepping;
 mod strike;
 mod sweep;
 mod witness;
