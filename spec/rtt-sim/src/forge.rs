@@ -1,4 +1,5 @@
-//! Rewrites records of a log together with their digests, as no device does and somebody with the format can.
+//! Rewrites records of a log together with their digests, as no device does and somebody with the format can; or takes its
+//! last ones away.
 //!
 //! A forged payload leaves the next record's parent wrong, and nothing else: only the check of the chain notices. A record
 //! that is cut out with everything behind it chained anew leaves the numbers wrong: only the check of sequences notices.
@@ -7,16 +8,16 @@
 
 use rtt_units::SplitMix64;
 
-const BLOCK: usize = 4096;
+pub(crate) const BLOCK: usize = 4096;
 const HEAD: usize = 64;
 const DIGEST: usize = 32;
 /// Where fields stand in a record, and in a segment's header.
-const SEQUENCE: usize = 8;
-const GROUP_FIRST: usize = 16;
+pub(crate) const SEQUENCE: usize = 8;
+pub(crate) const GROUP_FIRST: usize = 16;
 const OFFSET: usize = 28;
-const PARENT: usize = 32;
-const HEADER_FIRST: usize = 56;
-const HEADER_PARENT: usize = 64;
+pub(crate) const PARENT: usize = 32;
+pub(crate) const HEADER_FIRST: usize = 56;
+pub(crate) const HEADER_PARENT: usize = 64;
 const HEADER_DIGEST: usize = 96;
 
 /// Which check a scan lacks.
@@ -128,11 +129,8 @@ fn places(segments: &[Vec<u8>]) -> Vec<Place> {
     for (segment, bytes) in segments.iter().enumerate() {
         let mut at = BLOCK;
         while at + HEAD + DIGEST <= bytes.len() {
-            let length = u32::from_le_bytes(bytes[at + 4..at + 8].try_into().expect("four bytes")) as usize;
-            let total = length.next_multiple_of(8) + HEAD + DIGEST;
-            let place = Place { segment, at, bytes: total };
-            if &bytes[at..at + 3] == b"rec" && at + total <= bytes.len() && is_whole(bytes, &place) {
-                places.push(place);
+            if let Some(total) = whole(bytes, at) {
+                places.push(Place { segment, at, bytes: total });
                 at += total;
             } else {
                 at = (at + 1).next_multiple_of(BLOCK);
@@ -142,9 +140,46 @@ fn places(segments: &[Vec<u8>]) -> Vec<Place> {
     places
 }
 
-fn is_whole(bytes: &[u8], place: &Place) -> bool {
-    let end = place.at + place.bytes - DIGEST;
-    keyed("rtt-store 2026 wal record v1", &bytes[place.at..end]) == *digest_at(bytes, end)
+/// Bytes of the record at `at`, if a whole one stands there.
+pub(crate) fn whole(bytes: &[u8], at: usize) -> Option<usize> {
+    if at + HEAD + DIGEST > bytes.len() || &bytes[at..at + 3] != b"rec" {
+        return None;
+    }
+    let length = u32::from_le_bytes(bytes[at + 4..at + 8].try_into().expect("four bytes")) as usize;
+    let total = length.next_multiple_of(8) + HEAD + DIGEST;
+    let end = Some(at + total - DIGEST).filter(|_| at + total <= bytes.len())?;
+    (keyed("rtt-store 2026 wal record v1", &bytes[at..end]) == *digest_at(bytes, end)).then_some(total)
+}
+
+/// Whether a segment begins with a whole header.
+pub(crate) fn is_header(bytes: &[u8]) -> bool {
+    let end = HEADER_DIGEST + DIGEST;
+    bytes.len() >= BLOCK
+        && keyed("rtt-store 2026 wal segment v1", &bytes[..HEADER_DIGEST]) == *digest_at(bytes, HEADER_DIGEST)
+        && bytes[end..BLOCK].iter().all(|byte| *byte == 0)
+}
+
+/// Cuts some of the last groups off: what is left is whole in itself. `false` where there are too few.
+pub fn cut_off(segments: &mut [Vec<u8>], draw: &mut SplitMix64) -> bool {
+    let mut places = places(segments);
+    places.retain(|place| number(segments, place, SEQUENCE) == number(segments, place, GROUP_FIRST));
+    let Some(first) = places.len().checked_sub(1 + draw.below(4) as usize) else { return false };
+    let place = places[first];
+    // A segment's header is of its first group.
+    segments[place.segment][if place.at == BLOCK { 0 } else { place.at }..].fill(0);
+    segments[place.segment + 1..].iter_mut().for_each(|bytes| bytes.fill(0));
+    true
+}
+
+/// Cuts everything from a place on, as if one write had been torn there: one byte of it stays.
+pub fn cut(segments: &mut [Vec<u8>], (segment, at): (usize, usize)) -> bool {
+    for bytes in segments.iter_mut().skip(segment + 1) {
+        bytes.fill(0);
+    }
+    let Some(bytes) = segments.get_mut(segment).filter(|bytes| at < bytes.len()) else { return false };
+    bytes[at..].fill(0);
+    bytes[at] = 1;
+    true
 }
 
 /// Writes a record's digest anew and returns it.
@@ -173,11 +208,11 @@ fn put(bytes: &mut [u8], at: usize, digest: &[u8; 32]) {
     bytes[at..at + DIGEST].copy_from_slice(digest);
 }
 
-fn digest_at(bytes: &[u8], at: usize) -> &[u8; 32] {
+pub(crate) fn digest_at(bytes: &[u8], at: usize) -> &[u8; 32] {
     bytes[at..at + DIGEST].try_into().expect("32 bytes")
 }
 
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
 }
 

@@ -2,10 +2,11 @@
 //!
 //! SIM-1  A record, plan or object that was acknowledged is there after any crash, as it was; what is there beyond that was
 //!        at least asked for.
-//! SIM-2  Damage is answered with an error, or cut off a log's end and said; what is returned is what was written.
+//! SIM-2  Damage is answered with an error; only what a write of the last group can have left is cut off a log's end, and
+//!        said ([`crate::image`]). What is returned is what was written.
 //! SIM-3  Nothing that a lease, a pin or a record names is condemned or removed.
 //!
-//! A log without a witness cannot tell damage to its last records from a torn write: there, and only there, a damaged log
+//! A log without a witness cannot tell damage to its last group from a torn write: there, and only there, a damaged log
 //! may come back shorter.
 
 use rtt_model::Action;

@@ -10,6 +10,7 @@ mod arms;
 mod drain;
 mod feed;
 mod forge;
+mod image;
 mod inode;
 mod keys;
 mod ledger;
@@ -24,6 +25,7 @@ mod script;
 mod shelves;
 mod shrink;
 mod sim_disk;
+mod stepping;
 mod strike;
 mod sweep;
 mod witness;
@@ -76,7 +78,7 @@ fn main() -> ExitCode {
     let first = arguments.seed.unwrap_or(0);
     let count = arguments.seeds.unwrap_or(if arguments.seed.is_some() { 1 } else { SEEDS });
     let began = Instant::now();
-    let tally = sweep::sweep(&keys, first..first.saturating_add(count), arguments.mutant, false);
+    let tally = sweep::sweep(&keys, first, count, arguments.mutant, None);
     let seconds = began.elapsed().as_secs_f64();
     for (seed, why) in tally.failures.iter().take(SHOWN) {
         show(&keys, *seed, why, arguments.mutant);

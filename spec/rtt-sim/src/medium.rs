@@ -143,6 +143,12 @@ impl Medium {
         self.names.get(path).is_some()
     }
 
+    /// Whether somebody holds the lock of the file at this path alone.
+    pub fn is_held_alone(&self, path: &str) -> bool {
+        let Some(Node::File(file)) = self.names.get(path) else { return false };
+        self.locks.get(&file).is_some_and(|lock| lock.alone.is_some())
+    }
+
     /// The names in a folder.
     pub fn list(&self, folder: &str) -> BTreeSet<String> {
         self.names.list(folder).map(|(name, _)| name.to_owned()).collect()

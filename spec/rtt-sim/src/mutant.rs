@@ -15,6 +15,12 @@ pub enum Mutant {
     NoChainCheck,
     /// The log is read as by a scan that does not ask for a record's number.
     NoSequenceCheck,
+    /// The log is read as by a scan that cuts any damage as if it were a torn write.
+    CutsDamage,
+    /// The log is read as by a scan that does not say what it cut.
+    CutsUnsaid,
+    /// A log that lost its end is opened without what its witness saw.
+    NoWitness,
     /// A collection lists the roots before the leases.
     LeaseAfterRoots,
 }

@@ -3,18 +3,60 @@
 use crate::ledger::Claim;
 use crate::mutant::Mutant;
 use crate::script::{APPENDERS, Event};
+use crate::stepping::Stepping;
 use crate::world::World;
 use rtt_plan::Op;
 use rtt_seal::Digest;
 use rtt_store::cas::{Cas, CollectError, Collected, LeaseStatus, ReadError};
-use rtt_store::{Disk, DiskError};
+use rtt_store::{Disk, DiskError, Request};
 use rtt_units::SplitMix64;
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 /// How long a condemned object waits for somebody to name it, in seconds.
 pub const GRACE_S: u64 = 60;
 /// How long a lease outlives its holder, in seconds.
 pub const LEASE_S: u64 = 600;
+
+/// A collection, as those who act between its requests see it.
+struct Pass<'a, 'k> {
+    world: &'a mut World<'k>,
+    draw: &'a mut SplitMix64,
+    /// What was named all the time.
+    throughout: BTreeSet<Digest>,
+    /// Leases that were damaged at some time.
+    damaged: BTreeSet<String>,
+    violation: Result<(), String>,
+    /// The collection was told to stop, because the process ends.
+    stopped: bool,
+}
+
+impl Pass<'_, '_> {
+    /// Others act before a request where they can: mostly before a section is entered, for between two of them a name may
+    /// move from what was looked at to what is yet to be.
+    fn before(&mut self, request: &Request) {
+        let one_in = match request {
+            Request::Lock { .. } => 2,
+            Request::List { .. } => 512,
+            _ => 64,
+        };
+        // Who would act then waits for the lock.
+        if self.draw.below(one_in) == 0 && !self.world.device.with(|medium| medium.is_held_alone("cas/lock")) {
+            self.interleave();
+        }
+    }
+
+    fn interleave(&mut self) {
+        if !self.is_over() {
+            self.violation = self.world.interleave(self.draw, &mut self.throughout);
+            self.damaged.append(&mut self.world.damaged_leases());
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.violation.is_err() || self.world.device.is_dead() || self.world.must_restart
+    }
+}
 
 impl World<'_> {
     /// Bytes of an object: new ones, or once in four those of one that was put before.
@@ -153,33 +195,33 @@ impl World<'_> {
         protected
     }
 
-    /// A collection, in whose middle others take steps: between leases and roots, where a name may move.
+    /// A collection, between whose requests others take steps.
     pub(crate) fn collect(&mut self, draw: &mut SplitMix64) -> Result<(), String> {
         self.taint_leases();
-        let Some(mut cas) = self.collector.take() else { return Ok(()) };
+        if self.collector.is_none() {
+            return Ok(());
+        }
         let injected = self.injected();
         let notes = self.device.with(|medium| medium.list("cas/condemned"));
-        let (mut throughout, mut violation, mut stopped) = (self.protected(), Ok(()), false);
-        let mut early = None;
-        if self.mutant == Mutant::LeaseAfterRoots {
-            early = Some(self.roots());
-            violation = self.interleave(draw, &mut throughout);
-        }
-        let (now, damaged) = (self.now, self.damaged_leases());
-        let result = cas.collect(
-            now,
-            GRACE_S,
-            &mut |_| {
-                let roots = early.take().unwrap_or_else(|| {
-                    violation = self.interleave(draw, &mut throughout);
-                    self.roots()
-                });
-                stopped = violation.is_err() || self.device.is_dead() || self.must_restart;
-                if stopped { Err("the process ends".into()) } else { Ok(roots.into_iter().collect()) }
-            },
-            &mut |_, _| Ok(Vec::new()),
-        );
-        self.collector = Some(cas);
+        let (now, disk) = (self.now, self.device.handle());
+        let mut early = (self.mutant == Mutant::LeaseAfterRoots).then(|| self.roots());
+        let (throughout, damaged) = (self.protected(), self.damaged_leases());
+        let pass = RefCell::new(Pass { world: self, draw, throughout, damaged, violation: Ok(()), stopped: false });
+        let before = |request: &Request| pass.borrow_mut().before(request);
+        let opened = Cas::open(Stepping::new(disk, &before)).map_err(CollectError::Disk);
+        let result = opened.and_then(|mut cas| {
+            let mut roots = |_: &mut Cas<_>| {
+                let mut pass = pass.borrow_mut();
+                pass.interleave();
+                pass.stopped = pass.is_over();
+                if pass.stopped {
+                    return Err("the process ends".into());
+                }
+                Ok(early.take().unwrap_or_else(|| pass.world.roots()).into_iter().collect())
+            };
+            cas.collect(now, GRACE_S, &mut roots, &mut |_, _| Ok(Vec::new()))
+        });
+        let Pass { throughout, damaged, violation, stopped, .. } = pass.into_inner();
         violation?;
         if stopped {
             return Ok(());
@@ -189,7 +231,7 @@ impl World<'_> {
         if let Some(note) = named {
             return Err(format!("SIM-3: object {note} was condemned and named throughout"));
         }
-        self.collected(result, injected, &damaged)
+        self.collected(result, injected, &damaged, &throughout)
     }
 
     fn damaged_leases(&self) -> BTreeSet<String> {
@@ -205,18 +247,23 @@ impl World<'_> {
         }
     }
 
-    /// `damaged` leases were so before the collection listed them.
+    /// `damaged` leases were so at some time of the collection; the objects `throughout` were named at every one.
     fn collected(
         &mut self,
         result: Result<Collected, CollectError>,
         injected: u64,
         damaged: &BTreeSet<String>,
+        throughout: &BTreeSet<Digest>,
     ) -> Result<(), String> {
         self.taint_leases();
         match result {
             Ok(collected) => {
                 let protected = self.protected();
-                if let Some(digest) = collected.removed.iter().find(|digest| protected.contains(*digest)) {
+                // Who names an object after it was removed has put it anew.
+                let is_there = |digest: &Digest| self.device.with(|medium| medium.exists(&path(digest)));
+                let is_lost = |digest: &Digest| protected.contains(digest) && !is_there(digest);
+                if let Some(digest) = collected.removed.iter().find(|each| throughout.contains(*each) || is_lost(each))
+                {
                     return Err(format!("SIM-3: object {digest} was removed and is named"));
                 }
                 let damaged = damaged | &self.damaged_leases();
@@ -232,7 +279,7 @@ impl World<'_> {
     }
 
     fn interleave(&mut self, draw: &mut SplitMix64, throughout: &mut BTreeSet<Digest>) -> Result<(), String> {
-        for _ in 0..if self.is_draining { 0 } else { draw.below(10) } {
+        for _ in 0..if self.is_draining { 0 } else { draw.below(6) } {
             let event = match draw.below(8) {
                 0 => Event::Put,
                 1 | 2 => Event::Plan,

@@ -35,7 +35,7 @@ pub enum Event {
     Crash(bool),
     /// Synced bits change.
     Rot,
-    /// A record of the feed is rewritten with its digest.
+    /// A record of the feed is rewritten with its digest, or the end of the reconciler's log is cut off.
     Forge,
 }
 

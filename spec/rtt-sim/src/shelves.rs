@@ -34,6 +34,8 @@ struct Shelf {
     runs: Inventory,
     staged: BTreeMap<PlanId, Inventory>,
     before: BTreeMap<PlanId, Inventory>,
+    /// What should run, while something else does.
+    meant: Option<Inventory>,
 }
 
 impl Shelves {
@@ -51,6 +53,13 @@ impl Shelves {
         let room = self.0.borrow();
         let inventory = |name: &'static str| room.held.get(name).map(|shelf| shelf.runs.clone()).unwrap_or_default();
         HostState { participants: Op::PARTICIPANTS.map(|name| (name.to_owned(), inventory(name))).into() }
+    }
+
+    /// Puts back what a participant did that it was not told, as an operator does; whether there was any.
+    pub fn put_back(&self) -> bool {
+        let mut room = self.0.borrow_mut();
+        let crooked = room.held.values_mut().filter_map(|shelf| Some((shelf.meant.take()?, &mut shelf.runs)));
+        crooked.map(|(meant, runs)| *runs = meant).count() > 0
     }
 
     /// Forgets what is to go wrong.
@@ -125,7 +134,7 @@ impl Participant for Member {
                 shelf.before.insert(plan, before);
             }
             if crooked {
-                shelf.runs.items.clear();
+                shelf.meant = Some(std::mem::take(&mut shelf.runs));
             }
             shelf.before.contains_key(&plan)
         })?;
@@ -142,7 +151,7 @@ impl Participant for Member {
     fn undo(&mut self, plan: PlanId) -> Result<(), ParticipantError> {
         self.call("undo", |shelf| {
             if let Some(before) = shelf.before.remove(&plan) {
-                shelf.runs = before;
+                (shelf.runs, shelf.meant) = (before, None);
             }
             shelf.staged.remove(&plan);
         })

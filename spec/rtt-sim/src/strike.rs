@@ -27,7 +27,7 @@ pub enum Strike {
     Enospc,
     /// A request was carried out after one that was submitted later.
     Slow,
-    /// Somebody rewrote a record together with its digest.
+    /// Somebody rewrote a record together with its digest, or cut the last ones off.
     Forged,
 }
 

@@ -8,7 +8,6 @@ use crate::script::script;
 use crate::strike::Strike;
 use std::collections::BTreeMap;
 use std::num::NonZero;
-use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -58,21 +57,24 @@ impl Tally {
     }
 }
 
-/// Runs the seeds; with `until_failure` none begins after one has failed.
-pub fn sweep(keys: &Keys, seeds: Range<u64>, mutant: Mutant, until_failure: bool) -> Tally {
-    let (next, tally) = (AtomicU64::new(seeds.start), Mutex::new(Tally::default()));
+/// Runs `count` seeds from `first` on, fewer where the numbers end; none begins after one has failed with the words `until`.
+pub fn sweep(keys: &Keys, first: u64, count: u64, mutant: Mutant, until: Option<&str>) -> Tally {
+    let count = count.min((u64::MAX - first).saturating_add(1));
+    let (next, tally) = (AtomicU64::new(0), Mutex::new(Tally::default()));
     let work = || {
         loop {
-            // Relaxed: the number is all that is handed over.
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds.end {
+            // Relaxed: the number is all that is handed over. Counted from 0, so that it does not wrap behind the last seed.
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            if index >= count {
                 return;
             }
+            let seed = first + index;
             let outcome = run(keys, seed, &script(seed), mutant);
             let mut tally = tally.lock().expect("no run panics");
             tally.add(seed, outcome);
-            if until_failure && !tally.failures.is_empty() {
-                next.store(seeds.end, Ordering::Relaxed);
+            let is_found = |words: &str| tally.failures.values().any(|why| why.contains(words));
+            if until.is_some_and(is_found) {
+                next.store(count, Ordering::Relaxed);
             }
         }
     };

@@ -6,6 +6,7 @@
 
 use crate::arms::Death;
 use crate::forge::{self, Lacks};
+use crate::image::Image;
 use crate::keys::Keys;
 use crate::ledger::{FeedLedger, Found, ObjectLedger, PlanLedger};
 use crate::mutant::Mutant;
@@ -16,10 +17,10 @@ use crate::sim_disk::{Device, SimDisk};
 use crate::strike::Strike;
 use crate::witness::MemoryWitness;
 use rtt_plan::{HostState, Plan};
-use rtt_reconcile::{Log, Reconciler};
-use rtt_seal::{Digest, Sealed};
+use rtt_reconcile::{Log, LogError, Reconciler, SettleError};
+use rtt_seal::{Digest, Sealed, TrustedKeys};
 use rtt_store::cas::{Cas, Lease};
-use rtt_store::wal::{self, OpenError, Opened, Options, Wal};
+use rtt_store::wal::{self, OpenError, Opened, Options, Wal, Witness};
 use rtt_units::SplitMix64;
 use std::collections::BTreeMap;
 
@@ -232,15 +233,15 @@ impl<'k> World<'k> {
     }
 
     fn open_feed(&mut self) -> Result<bool, String> {
-        self.heal_feed();
-        let injected = self.injected();
+        let (image, injected) = (self.image(FEED), self.injected());
         let is_damaged = self.device.with(|medium| medium.is_folder_damaged(FEED));
         let options = self.options(FEED);
-        let found = wal::read_log(self.device.handle(), &options);
+        let found = self.read_feed(&options);
         let judged = |world: &mut World<'k>, opened: &Opened| world.feed_ledger.judge(&opened.records, is_damaged);
-        if self.judge_log(FEED, found, is_damaged, injected, judged)? == Probe::Again {
+        if self.judge_log(FEED, found, &image, is_damaged, injected, judged)? == Probe::Again {
             return Ok(false);
         }
+        let image = self.image(FEED);
         match Wal::open(self.device.handle(), &options, None) {
             Ok((wal, opened)) => {
                 let is_damaged = self.device.with(|medium| medium.is_folder_damaged(FEED));
@@ -248,6 +249,7 @@ impl<'k> World<'k> {
                     return Err("feed: cut short by opening it, and not by reading it".into());
                 }
                 self.feed_ledger.opened(opened.records.len());
+                image.judge(&Ok(opened)).map_err(|why| format!("feed, opened: {why}"))?;
                 self.feed = Some(wal);
                 Ok(true)
             }
@@ -256,15 +258,45 @@ impl<'k> World<'k> {
         }
     }
 
+    /// Reads the feed, or plays a scan that lacks something.
+    fn read_feed(&mut self, options: &Options) -> Result<Opened, OpenError> {
+        match self.mutant {
+            Mutant::NoChainCheck => self.heal_feed(Lacks::Chain),
+            Mutant::NoSequenceCheck => self.heal_feed(Lacks::Sequence),
+            _ => {}
+        }
+        match (wal::read_log(self.device.handle(), options), self.mutant) {
+            (Err(OpenError::Damaged(damage)), Mutant::CutsDamage) => {
+                let segment = damage.path[FEED.len() + 1..].trim_end_matches(".seg").parse().expect("a segment");
+                let place = (segment, damage.offset as usize);
+                self.rewrite(FEED, |segments| forge::cut(segments, place), None);
+                wal::read_log(self.device.handle(), options)
+            }
+            (Ok(opened), Mutant::CutsUnsaid) => Ok(Opened { torn: None, ..opened }),
+            (found, _) => found,
+        }
+    }
+
+    /// A log as it lies on the disk.
+    fn image(&self, folder: &str) -> Image {
+        let files = self.device.with(|medium| medium.contents(folder));
+        Image::of(files, self.options(folder).segment_bytes as usize)
+    }
+
     fn open_log(&mut self) -> Result<bool, String> {
-        let injected = self.injected();
+        let (image, injected) = (self.image(LOG), self.injected());
         let is_damaged = self.device.with(|medium| medium.is_folder_damaged(LOG));
         let options = self.options(LOG);
         let aborted = self.shelves.0.borrow().aborted.clone();
         let found = wal::read_log(self.device.handle(), &options);
-        let judged =
-            |world: &mut World<'k>, opened: &Opened| world.plan_ledger.judge(&opened.records, &aborted, is_damaged);
-        if self.judge_log(LOG, found, is_damaged, injected, judged)? == Probe::Again {
+        let judged = |world: &mut World<'k>, opened: &Opened| {
+            let found = world.plan_ledger.judge(&opened.records, &aborted, is_damaged)?;
+            if found == Found::CutShort {
+                world.check_witness(opened.records.len() as u64, &options, injected)?;
+            }
+            Ok(found)
+        };
+        if self.judge_log(LOG, found, &image, is_damaged, injected, judged)? == Probe::Again {
             return Ok(false);
         }
         // Damage to records behind the last checkpoint looks like a torn write: what they decided is restored before
@@ -279,6 +311,8 @@ impl<'k> World<'k> {
         match Reconciler::open(log, self.shelves.participants(&self.device), &|_| Some(self.keys.trusted.clone())) {
             Ok((reconciler, _)) => self.reconciler = Some(reconciler),
             Err(_) if self.is_excused(injected) => return Ok(false),
+            // A participant did something else and nobody was told before the crash: the operator has to put it back.
+            Err(SettleError::Drift { .. }) if self.shelves.put_back() => return Ok(false),
             Err(error) => return Err(format!("recovery: {}", rtt_seal::in_full(&error))),
         }
         let Ok(opened) = wal::read_log(self.device.handle(), &options) else { return Ok(false) };
@@ -288,21 +322,51 @@ impl<'k> World<'k> {
         Ok(true)
     }
 
+    /// WAL-8: a log that lacks what its witness saw is not opened with it, and is left as it is.
+    fn check_witness(&mut self, found: u64, options: &Options, injected: u64) -> Result<(), String> {
+        let keys = TrustedKeys::new([self.keys.host.public().clone()]).expect("one key");
+        let Some(sealed) = self.witness.recall().expect("it is in memory") else { return Ok(()) };
+        if sealed.verify(&keys).expect("signed by the host").size <= found {
+            return Ok(());
+        }
+        let before = self.device.with(|medium| medium.contents(LOG));
+        let forgetful = self.mutant == Mutant::NoWitness;
+        let witness = if forgetful { MemoryWitness::new(&self.device) } else { self.witness.clone() };
+        let opened = Log::open(self.device.handle(), options, &self.keys.host, Box::new(witness));
+        match opened.map(drop) {
+            Err(LogError::Open(OpenError::Shorter { .. })) => {}
+            _ if self.is_excused(injected) => {}
+            other => return Err(format!("WAL-8: {found} records, fewer than were witnessed, and {other:?}")),
+        }
+        self.check_unchanged(LOG, &before)
+    }
+
+    fn check_unchanged(&self, folder: &str, before: &[(String, Vec<u8>)]) -> Result<(), String> {
+        let after = self.device.with(|medium| medium.contents(folder));
+        let is_unchanged = before.iter().all(|file| after.contains(file));
+        if is_unchanged { Ok(()) } else { Err(format!("WAL-4: {folder} was refused and changed")) }
+    }
+
     /// What was found of a log, against what is known and what is damaged. A refused log must not have been changed, and
     /// is then restored, as by an operator who has a copy.
     fn judge_log(
         &mut self,
         folder: &str,
         found: Result<Opened, OpenError>,
+        image: &Image,
         is_damaged: bool,
         injected: u64,
         judged: impl FnOnce(&mut World<'k>, &Opened) -> Result<Found, String>,
     ) -> Result<Probe, String> {
+        let told = image.judge(&found).map_err(|why| format!("{folder}: {why}"));
         match found {
-            Ok(opened) => match judged(self, &opened)? {
-                Found::Whole => return Ok(Probe::Good),
-                Found::CutShort => {}
-            },
+            Ok(opened) => {
+                let judged = judged(self, &opened)?;
+                told?;
+                if judged == Found::Whole {
+                    return Ok(Probe::Good);
+                }
+            }
             Err(OpenError::Disk(error)) if error.is_missing() => {
                 let nothing = Opened { records: Vec::new(), tip: Digest([0; 32]), torn: None };
                 judged(self, &nothing)?;
@@ -313,13 +377,11 @@ impl<'k> World<'k> {
             Err(_) => {
                 let before = self.device.with(|medium| medium.contents(folder));
                 let opened = Wal::open(self.device.handle(), &self.options(folder), None);
-                let after = self.device.with(|medium| medium.contents(folder));
+                told?;
                 if opened.is_ok() && !self.is_excused(injected) {
                     return Err(format!("{folder}: refused when read, and not when opened"));
                 }
-                if before.iter().any(|(name, bytes)| !after.contains(&(name.clone(), bytes.clone()))) {
-                    return Err(format!("WAL-4: {folder} was refused and changed"));
-                }
+                self.check_unchanged(folder, &before)?;
             }
         }
         self.detected += 1;
@@ -339,25 +401,24 @@ impl<'k> World<'k> {
         self.check_leases(draw)
     }
 
-    /// Rewrites a record of the feed together with its digest.
+    /// Rewrites a record of the feed together with its digest, or takes the last ones of the reconciler's log away.
     fn forge(&mut self, draw: &mut SplitMix64) {
         let records = self.feed_ledger.acknowledged();
-        self.rewrite_feed(|segments| forge::forge(segments, records, draw), Some(Strike::Forged));
+        if draw.below(3) == 0 {
+            self.rewrite(LOG, |segments| forge::cut_off(segments, draw), Some(Strike::Forged));
+        } else {
+            self.rewrite(FEED, |segments| forge::forge(segments, records, draw), Some(Strike::Forged));
+        }
     }
 
     /// Plays a scan without one of its checks.
-    fn heal_feed(&mut self) {
-        let lacks = match self.mutant {
-            Mutant::NoChainCheck => Lacks::Chain,
-            Mutant::NoSequenceCheck => Lacks::Sequence,
-            _ => return,
-        };
+    fn heal_feed(&mut self, lacks: Lacks) {
         let origin = self.keys.id.0.0;
-        self.rewrite_feed(|segments| forge::heal(segments, &origin, lacks).is_some(), None);
+        self.rewrite(FEED, |segments| forge::heal(segments, &origin, lacks).is_some(), None);
     }
 
-    fn rewrite_feed(&mut self, rewrite: impl FnOnce(&mut [Vec<u8>]) -> bool, strike: Option<Strike>) {
-        let found = self.device.with(|medium| medium.contents(FEED));
+    fn rewrite(&mut self, folder: &str, rewrite: impl FnOnce(&mut [Vec<u8>]) -> bool, strike: Option<Strike>) {
+        let found = self.device.with(|medium| medium.contents(folder));
         let found: Vec<_> = found.into_iter().filter(|(name, _)| name.ends_with(".seg")).collect();
         let mut segments: Vec<Vec<u8>> = found.iter().map(|(_, bytes)| bytes.clone()).collect();
         if segments.iter().any(|bytes| bytes.len() < 4096) || !rewrite(&mut segments) {
@@ -366,7 +427,7 @@ impl<'k> World<'k> {
         let mut changed = false;
         for ((name, before), after) in found.iter().zip(&segments) {
             if before != after {
-                changed |= self.device.with(|medium| medium.overwrite(&format!("{FEED}/{name}"), after));
+                changed |= self.device.with(|medium| medium.overwrite(&format!("{folder}/{name}"), after));
             }
         }
         if let (true, Some(strike)) = (changed, strike) {

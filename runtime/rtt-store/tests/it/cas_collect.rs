@@ -72,6 +72,33 @@ fn a_lease_keeps_while_its_holder_lives_and_then_until_it_expires() {
     assert_eq!(collect(&mut cas, 3010, &[]).removed, [digest]);
 }
 
+/// What names a lease is durable when it is taken: a power cut before its first put must not let it go.
+#[test]
+fn a_lease_has_its_name_after_a_power_cut() {
+    let mut cas = in_memory();
+    let _lease = lease(&mut cas);
+    let mut left = Cas::open(cas.disk().cut_power(Names::Synced)).expect("the same store");
+    assert_eq!(left.leases().expect("listed").expect("nobody is in a section").len(), 1);
+}
+
+/// CAS-7: a lease that had ended when it was listed, and was taken again before the pass came to remove it, stays.
+#[test]
+fn cas_7_an_ended_lease_that_is_taken_again_during_a_pass_stays() {
+    let mut cas = in_memory();
+    let mut writer = Cas::open(cas.disk().process()).expect("the same store");
+    let left = cas.lease("again", 50).expect("a lease");
+    cas.leave(left).expect("left");
+    let mut taken = None;
+    let mut roots = |_: &mut Cas<MemoryDisk>| {
+        taken.get_or_insert_with(|| writer.lease("again", LATE).expect("taken again"));
+        Ok(Vec::new())
+    };
+    let collected = cas.collect(100, GRACE, &mut roots, &mut references).expect("collected");
+    assert_eq!(collected.leases, Vec::<String>::new());
+    assert_eq!(cas.leases().expect("listed").expect("nobody is in a section").len(), 1);
+    assert!(taken.is_some());
+}
+
 /// A put that finds an object takes back its condemnation, and the grace period begins anew.
 #[test]
 fn a_put_that_finds_an_object_renews_it() {

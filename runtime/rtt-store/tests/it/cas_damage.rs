@@ -1,7 +1,7 @@
 //! Damage behind the store's back: found by every read, healed by a put, moved aside and repaired by a scrub.
 
 use crate::cas::{LATE, in_memory, lease, object, path_of};
-use crate::cas_disk::{Failure, MemoryDisk};
+use crate::cas_disk::{Failure, MemoryDisk, Names};
 use rtt_seal::Digest;
 use rtt_store::cas::{Cas, OpenError, ReadError, Scrubbed, Source};
 
@@ -47,6 +47,28 @@ fn cas_8_any_damage_of_a_small_object_is_found_and_healed_by_a_put() {
     }
     cas.disk().change(&path, |stored| stored.push(0));
     check_damage(&mut cas, &digest, &bytes, "a byte more");
+}
+
+/// CAS-8 for what is put without its digest known before: a stream, and a file.
+#[test]
+fn cas_8_a_stream_and_a_file_heal_as_well() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for bytes in [object(300, 1), object(LARGE, 1)] {
+        let file = folder.path().join("object");
+        std::fs::write(&file, &bytes).expect("written");
+        let (mut cas, digest) = store_of(&bytes);
+        let mut lease = lease(&mut cas);
+        for by_file in [false, true] {
+            cas.disk().change(&path_of(&digest), |stored| stored[7] ^= 1);
+            assert!(is_damaged(cas.get(&digest), &digest));
+            let put = match by_file {
+                true => cas.put_file(&mut lease, &file),
+                false => cas.put_stream(&mut lease, &mut &bytes[..]),
+            };
+            assert_eq!(put.expect("put"), digest);
+            assert_eq!(cas.get(&digest).expect("whole"), bytes, "{} bytes, by file {by_file}", bytes.len());
+        }
+    }
 }
 
 /// A damaged group spoils the ranges that touch it and no others.
@@ -196,6 +218,23 @@ fn a_scrub_finds_moves_aside_and_repairs() {
     }
     assert_eq!(cas.quarantined().expect("listed").len(), 4);
     assert!(scrub(&mut cas, None).damaged.is_empty());
+}
+
+/// What a scrub moved aside is gone from its place and kept after a power cut; a tree that it built is whole.
+#[test]
+fn what_a_scrub_did_survives_a_power_cut() {
+    let (mut cas, digest) = store_of(&object(LARGE, 6));
+    let tree = format!("{}.tree", path_of(&digest));
+    let whole = cas.disk().bytes(&tree);
+    cas.disk().change(&tree, |bytes| bytes[5] ^= 1);
+    assert_eq!(scrub(&mut cas, None).trees, 1);
+    assert_eq!(cas.disk().cut_power(Names::All).bytes(&tree), whole, "its name may be durable at any moment");
+    cas.disk().change(&path_of(&digest), |bytes| bytes[0] ^= 1);
+    let mut lease = cas.lease("scrub", LATE).expect("a lease");
+    let damage = &cas.scrub(&mut lease, None).expect("scrubbed").damaged[0];
+    let (aside, left) = (damage.quarantined.clone().expect("moved aside"), cas.disk().cut_power(Names::Synced));
+    assert_eq!(left.paths("cas/quarantine/"), [aside], "the evidence is kept");
+    assert_eq!(left.paths("cas/objects/"), Vec::<String>::new(), "and stands nowhere else");
 }
 
 #[test]

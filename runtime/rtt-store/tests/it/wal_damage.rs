@@ -4,7 +4,7 @@
 use crate::wal_disk::{Image, LogDisk};
 use rtt_seal::{Digest, HostId};
 use rtt_store::wal::OpenError;
-use rtt_store::wal::{BLOCK, Checkpoint, Opened, Options, Room, Wal, merkle, read_log};
+use rtt_store::wal::{BLOCK, Checkpoint, GROUP_BYTES, Opened, Options, Room, Wal, merkle, read_log};
 
 const SECTOR: usize = 512;
 
@@ -173,6 +173,67 @@ fn wal_4_a_flip_of_any_byte_is_refused_or_cuts_the_last_group_alone() {
             }
         }
     }
+}
+
+/// WAL-4: bytes behind the end in a second segment are of no one write, the last group damaged or whole.
+#[test]
+fn wal_4_remains_in_two_segments_are_refused() {
+    let sample = sample();
+    let all = sample.state.size as usize;
+    let Written { path, records, .. } = sample.last();
+    let kept = all - records.len();
+    for (damaged, spare, expected) in
+        [(false, false, Some(all)), (true, false, Some(kept)), (false, true, Some(all)), (true, true, None)]
+    {
+        let mut image = sample.image.clone();
+        if damaged {
+            image.get_mut(path).expect("there")[records[0].0 + 70] ^= 1;
+        }
+        if spare {
+            image.get_mut(&path_of(2)).expect("prepared")[5000] = 1;
+        }
+        assert_eq!(reopen(&image, "remains"), expected, "last group damaged {damaged}, prepared segment {spare}");
+    }
+}
+
+/// WAL-4: no write is longer than a group may be.
+#[test]
+fn wal_4_remains_that_are_longer_than_a_group_are_refused() {
+    let long = Options { segment_bytes: (2 * GROUP_BYTES) as u32, ..options() };
+    let disk = LogDisk::default();
+    let (mut wal, _) = Wal::open(disk.clone(), &long, None).expect("a new log");
+    wal.append(1, &payload(0), Room::Ordinary).expect("appended");
+    let end = 2 * BLOCK; // The header, and a block for the record.
+    for (last, is_torn) in [(GROUP_BYTES - 1, true), (GROUP_BYTES, false)] {
+        let mut image = disk.image();
+        let bytes = image.get_mut(&path_of(0)).expect("there");
+        (bytes[end], bytes[end + last]) = (1, 1);
+        match read_log(LogDisk::of(&image), &long) {
+            Ok(opened) => {
+                assert!(is_torn && opened.records.len() == 1, "{last}");
+                assert_eq!(opened.torn.expect("said").bytes, GROUP_BYTES as u64);
+            }
+            Err(OpenError::Damaged(damage)) => assert!(!is_torn && damage.record == 1, "{last}: {damage:?}"),
+            Err(other) => panic!("{last}: {other}"),
+        }
+    }
+}
+
+/// WAL-4: where a later segment begins, records stood before it.
+#[test]
+fn wal_4_a_later_segments_header_behind_the_end_is_refused() {
+    let disk = LogDisk::default();
+    let (mut wal, _) = Wal::open(disk.clone(), &options(), None).expect("a new log");
+    while disk.image().get(&path_of(2)).is_none_or(|bytes| bytes[0] == 0) {
+        wal.append(1, &payload(4), Room::Ordinary).expect("appended");
+    }
+    let mut image = disk.image();
+    image.get_mut(&path_of(1)).expect("there").fill(0);
+    image.get_mut(&path_of(2)).expect("there")[BLOCK..].fill(0);
+    let Err(OpenError::Damaged(damage)) = read_log(LogDisk::of(&image), &options()) else { panic!("not refused") };
+    assert!(damage.reason.contains("a later segment begins at byte 0 of wal/00000002.seg"), "{}", damage.reason);
+    image.get_mut(&path_of(2)).expect("there")[..BLOCK].fill(0);
+    assert!(read_log(LogDisk::of(&image), &options()).is_ok(), "without it the log is one that ends in segment 0");
 }
 
 #[test]

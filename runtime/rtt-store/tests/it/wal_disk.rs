@@ -16,6 +16,8 @@ pub enum Fault {
     AnswerLost,
     /// A write stops after half of its bytes, and nothing is synced.
     Short,
+    /// A write is with the kernel, and its sync failed.
+    Unsynced,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -39,6 +41,8 @@ struct Medium {
     operations: u64,
     fault: Option<(u64, Fault)>,
     log: Vec<String>,
+    /// Offset and length of each group that was written.
+    groups: Vec<(u64, usize)>,
 }
 
 /// The disk; clones are the same one.
@@ -61,6 +65,15 @@ impl LogDisk {
         disk
     }
 
+    /// The same disk for the next process: the last one's locks and open files are gone, what the kernel had is not.
+    pub fn restarted(&self) -> LogDisk {
+        let mut medium = self.medium();
+        medium.locked.clear();
+        medium.fault = None;
+        drop(medium);
+        self.clone()
+    }
+
     /// The segments as they are now, synced or not.
     pub fn image(&self) -> Image {
         let medium = self.medium();
@@ -78,6 +91,11 @@ impl LogDisk {
     /// Operations carried out, and what they were.
     pub fn log(&self) -> Vec<String> {
         self.medium().log.clone()
+    }
+
+    /// Offset and length of each group that was written.
+    pub fn groups(&self) -> Vec<(u64, usize)> {
+        self.medium().groups.clone()
     }
 
     /// Number of operations so far.
@@ -133,6 +151,12 @@ impl Medium {
                 let _ = self.perform(request);
                 Err(error(Cause::INPUT_OUTPUT))
             }
+            Some(Fault::Unsynced) => {
+                if let Request::Write { file, offset, bytes } | Request::WriteSync { file, offset, bytes } = request {
+                    self.perform(Request::Write { file, offset, bytes })?;
+                }
+                Err(error(Cause::INPUT_OUTPUT))
+            }
             Some(Fault::Short) => match request {
                 Request::Write { file, offset, mut bytes } | Request::WriteSync { file, offset, mut bytes } => {
                     let expected = bytes.len();
@@ -185,6 +209,7 @@ impl Medium {
             }
             Request::Write { file, offset, bytes } => self.write(file, offset as usize, bytes),
             Request::WriteSync { file, offset, bytes } => {
+                self.groups.push((offset, bytes.len()));
                 let answer = self.write(file, offset as usize, bytes)?;
                 self.sync(file);
                 Ok(answer)

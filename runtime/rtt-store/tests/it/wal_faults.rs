@@ -155,6 +155,36 @@ fn what_an_interrupted_making_left_is_removed() {
     assert!(disk.log().iter().any(|line| line.starts_with("Remove") && line.contains("00000009.tmp")));
 }
 
+/// WAL-2: a group that a writer left with the kernel alone is on the disk before its records are told to anybody.
+#[test]
+fn wal_2_what_is_found_at_opening_is_on_the_disk() {
+    let disk = LogDisk::default();
+    let (mut wal, _) = Wal::open(disk.clone(), &options(), None).expect("a new log");
+    wal.append(1, &payload(0), Room::Ordinary).expect("appended");
+    disk.fail(disk.operations(), Fault::Unsynced);
+    wal.append(1, &payload(1), Room::Ordinary).expect_err("its sync failed");
+    let found = |image: Image| read_log(LogDisk::of(&image), &options()).expect("read").records.len();
+    assert_eq!([found(disk.image()), found(disk.durable())], [2, 1], "the kernel has one more than the disk");
+    // The process is gone, and its lock with it.
+    let disk = disk.restarted();
+    let (_, opened) = Wal::open(disk.clone(), &options(), None).expect("opened");
+    assert_eq!([opened.records.len(), found(disk.durable())], [2, 2]);
+}
+
+/// The names of the segments, and of the log's folder, may be with the kernel alone.
+#[test]
+fn names_are_synced_when_a_log_is_opened() {
+    let disk = LogDisk::default();
+    drop(Wal::open(disk.clone(), &options(), None).expect("a new log"));
+    let disk = disk.restarted();
+    let before = disk.log().len();
+    Wal::open(disk.clone(), &options(), None).expect("opened");
+    for path in ["wal", ""] {
+        let line = format!("SyncDirectory {{ path: {path:?} }}");
+        assert!(disk.log()[before..].contains(&line), "{line}");
+    }
+}
+
 #[test]
 fn a_second_writer_is_refused() {
     let disk = LogDisk::default();

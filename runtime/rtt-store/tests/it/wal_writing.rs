@@ -6,8 +6,8 @@ use crate::wal_disk::{Fault, LogDisk};
 use proptest::prelude::*;
 use rtt_seal::{Role, Sealed, SigningKey, TrustedKeys};
 use rtt_store::wal::{
-    AppendError, CHECKPOINT_KIND, Checkpoint, CommandWitness, FileWitness, Options, Pending, Room, Wal, WalThread,
-    Witness, read_log,
+    AppendError, BLOCK, CHECKPOINT_KIND, Checkpoint, CommandWitness, FileWitness, Options, Pending, Room, Wal,
+    WalThread, Witness, read_log,
 };
 use rtt_store::{Backend, Cause, Counters, Counts, Disk, open_disk};
 use std::sync::Arc;
@@ -55,6 +55,20 @@ fn a_group_is_one_write_and_one_sync() {
         let others = |counts: Counts| (counts.directory_syncs, counts.file_system_syncs, counts.renames);
         assert_eq!(others(after), others(before));
     });
+}
+
+/// No write shares a block with an earlier one, so that tearing it cannot touch what was acknowledged.
+#[test]
+fn a_group_is_written_in_whole_blocks() {
+    let disk = LogDisk::default();
+    let (mut wal, _) = Wal::open(disk.clone(), &options(), None).expect("a new log");
+    for each in 0..40 {
+        wal.append(1, &payload(each), Room::Ordinary).expect("appended");
+    }
+    let groups = disk.groups();
+    let is_whole =
+        |(offset, bytes): &(u64, usize)| (*offset as usize).is_multiple_of(BLOCK) && bytes.is_multiple_of(BLOCK);
+    assert!(groups.len() >= 40 && groups.iter().all(is_whole), "{groups:?}");
 }
 
 #[test]
@@ -166,7 +180,10 @@ fn a_checkpoint_is_in_the_log_and_with_the_witness() {
         assert!(Sealed::<Checkpoint>::from_bytes(opened.records[1].payload.clone()).verify(&keys).is_ok());
         let state = wal.state();
         let log = WalThread::start(wal, disk);
-        assert_eq!(*log.checkpoint(&key, witness.as_mut()).expect("signed").verify(&keys).expect("signed"), state);
+        let second = log.checkpoint(&key, witness.as_mut()).expect("signed");
+        let recalled = witness.recall().expect("answered").expect("remembered");
+        assert_eq!(recalled.as_bytes(), second.as_bytes(), "the witness has the thread's checkpoint too");
+        assert_eq!(*second.verify(&keys).expect("signed"), state);
     }
     let mut missing = CommandWitness { program: "sh".into(), arguments: vec!["-c".into(), "exit 3".into()] };
     let error = missing.recall().expect_err("failed");
