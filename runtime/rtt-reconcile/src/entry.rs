@@ -9,12 +9,13 @@
 //!
 //! So recovery needs the log and nothing else.
 //!
-//! ENTRY-1  What is beside an action is what the action names: the plan of a Begin has its id, a genesis its root.
+//! ENTRY-1  What is beside an action is what the action names: the plan of a Begin has its id and says what the Begin says, a
+//!          genesis its root.
 
-use rtt_model::{Action, DecodeError, Root};
-use rtt_plan::{HostState, Inventory, Plan, PlanId};
+use rtt_model::{Action, Begin, DecodeError, Root};
+use rtt_plan::{HostState, Inventory, Kind, Plan, PlanId};
 use rtt_seal::strict_json::{self, JsonError};
-use rtt_seal::{Digest, Envelope, EnvelopeError};
+use rtt_seal::{Digest, Envelope, EnvelopeError, KeyId};
 use rtt_store::wal::{CHECKPOINT_KIND, Checkpoint, Record};
 use std::collections::BTreeMap;
 
@@ -75,6 +76,12 @@ pub enum EntryError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A Begin says another thing than its plan.
+    #[error("record {record}: the Begin does not say what its plan says")]
+    OtherBegin {
+        /// The record.
+        record: u64,
+    },
     /// What is beside the action is another thing's.
     #[error("record {record}: it names {named}, but what is kept beside it is {found}")]
     OtherBeside {
@@ -130,6 +137,9 @@ impl Entry {
             }
             Action::Begin(begin) => {
                 let plan = read_plan(beside).map_err(malformed)?;
+                if plan.id().0.0 == begin.plan.0 && !says(&plan, begin) {
+                    return Err(EntryError::OtherBegin { record: number }); // ENTRY-1
+                }
                 (begin.plan.0, plan.id().0, Beside::Plan(Box::new(plan), beside.to_vec()))
             }
             _ => return Ok(Entry::of(action)),
@@ -139,6 +149,42 @@ impl Entry {
         }
         Ok(Entry { action, beside })
     }
+}
+
+/// Whether a Begin says what its plan does: only its time, trust and build are the host's own.
+fn says(plan: &Plan, begin: &Begin) -> bool {
+    let own = begin_of(plan, begin.now_unix_s, begin.trust_version, begin.build);
+    own == *begin
+}
+
+/// The Begin of a plan, on a host whose clock, trust and build are these.
+pub(crate) fn begin_of(plan: &Plan, now_unix_s: u64, trust_version: u64, build: u64) -> Begin {
+    Begin {
+        plan: model_plan(plan.id()),
+        kind: match plan.kind {
+            Kind::Apply => rtt_model::Kind::Apply,
+            Kind::Rollback => rtt_model::Kind::Rollback,
+        },
+        key: model_key(plan.planner),
+        sequence: plan.sequence,
+        audience: rtt_model::HostId(plan.audience.0.0),
+        base_generation: plan.base.generation,
+        base_root: Root(plan.base.state_root.0.0),
+        target_root: Root(plan.target_root.0.0),
+        participants: plan.participants().len() as u8,
+        not_before_unix_s: plan.not_before_unix_s,
+        expires_unix_s: plan.expires_unix_s,
+        now_unix_s,
+        trust_version,
+        build,
+    }
+}
+
+/// A key's short id in the spec's words: its bytes, then zeros.
+pub(crate) fn model_key(key: KeyId) -> rtt_model::KeyId {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(key.as_bytes());
+    rtt_model::KeyId(bytes)
 }
 
 /// The plan's id in the spec's words.

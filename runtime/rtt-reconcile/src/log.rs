@@ -60,7 +60,10 @@ pub enum LogError {
         source: Option<Box<SealError>>,
     },
     /// What the witness remembers was not signed by this host.
-    #[error("what the witness remembers is not this host's: ask who keeps it")]
+    #[error(
+        "what the witness remembers is not this host's, or is damaged: ask who keeps it; where it is beyond repair, take it away, \
+         and `rtt log remember` gives it the last checkpoint again"
+    )]
     Witnessed(#[source] SealError),
     /// The host key is no key for checkpoints.
     #[error("the host's key cannot be used")]
@@ -121,8 +124,6 @@ pub struct Told {
     pub previous: Option<HostState>,
     /// The plan of the open transaction.
     pub plan: Option<Plan>,
-    /// Its Begin, and the envelope that it came in.
-    begun: Option<(Begin, Vec<u8>)>,
 }
 
 impl Told {
@@ -146,9 +147,7 @@ impl Told {
     fn take(&mut self, state: State, entry: Entry) -> Result<(), EffectError> {
         match (&entry.action, entry.beside) {
             (Action::Genesis { .. }, Beside::State(held)) => self.held = held,
-            (Action::Begin(begin), Beside::Plan(plan, envelope)) => {
-                (self.plan, self.begun) = (Some(*plan), Some((begin.clone(), envelope)));
-            }
+            (Action::Begin(_), Beside::Plan(plan, _)) => self.plan = Some(*plan),
             (Action::Verified { .. }, _) => {
                 let plan = self.plan.take().expect("LOGGED-1: what is verified was begun");
                 let after = plan.effect(&self.held)?;
@@ -234,6 +233,21 @@ pub struct Log<'a, D> {
     host: HostId,
     key: &'a SigningKey,
     witness: Box<dyn Witness + 'a>,
+    /// The checkpoint that the witness has not seen.
+    missed: Option<Sealed<Checkpoint>>,
+    /// What was begun since the last one that it has.
+    unseen: Vec<(Begin, Vec<u8>)>,
+}
+
+/// Begins, and the envelopes of their plans, from record `from` on.
+fn begun_since(records: &[Record], from: u64) -> Result<Vec<(Begin, Vec<u8>)>, LogError> {
+    let mut begun = Vec::new();
+    for record in &records[from.min(records.len() as u64) as usize..] {
+        if let Entry { action: Action::Begin(begin), beside: Beside::Plan(_, envelope) } = Entry::read(record)? {
+            begun.push((begin, envelope));
+        }
+    }
+    Ok(begun)
 }
 
 impl<'a, D: Disk> Log<'a, D> {
@@ -253,10 +267,10 @@ impl<'a, D: Disk> Log<'a, D> {
             witness.recall()?.map(|sealed| sealed.verify(&keys)).transpose().map_err(LogError::Witnessed)?;
         let (wal, opened) = Wal::open(disk, options, witnessed.as_deref())?;
         let told = Told::of(&opened.records)?;
-        if let Some(newer) = unwitnessed(&opened.records, witnessed.map(|witnessed| witnessed.size), &keys)? {
-            witness.remember(&newer)?;
-        }
-        Ok((Log { wal, told, host: options.origin, key, witness }, opened.torn))
+        let seen = witnessed.map(|witnessed| witnessed.size);
+        let missed = unwitnessed(&opened.records, seen, &keys)?;
+        let unseen = begun_since(&opened.records, seen.unwrap_or_default())?;
+        Ok((Log { wal, told, host: options.origin, key, witness, missed, unseen }, opened.torn))
     }
 
     /// What the log tells.
@@ -264,14 +278,23 @@ impl<'a, D: Disk> Log<'a, D> {
         &self.told
     }
 
-    /// REC-1: whether the open plan is one that a planner signed: the log is read before anybody asks for a signature.
+    /// REC-1: whether every plan that was begun since the witness last looked is one that a planner signed. What the witness
+    /// saw, this host had written itself; what came after it, whoever can write the log may have.
     ///
     /// # Errors
     /// [`LogError::Unsigned`].
-    pub fn check_open(&self, planners: &Planners<'_>) -> Result<(), LogError> {
-        match (self.told.state.open(), &self.told.begun) {
-            (Some(_), Some((begin, envelope))) => signed_by_planner(begin, envelope, planners),
-            _ => Ok(()),
+    pub fn check_begun(&self, planners: &Planners<'_>) -> Result<(), LogError> {
+        self.unseen.iter().try_for_each(|(begin, envelope)| signed_by_planner(begin, envelope, planners))
+    }
+
+    /// Gives the witness the checkpoint that it missed, once the log was looked at.
+    ///
+    /// # Errors
+    /// [`WitnessError`].
+    pub fn catch_up(&mut self) -> Result<(), WitnessError> {
+        match self.missed.take() {
+            Some(newer) => self.witness.remember(&newer),
+            None => Ok(()),
         }
     }
 

@@ -37,16 +37,20 @@ fn walk(folder: &Path, prefix: &str, with_mode: bool, inventory: &mut Inventory)
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let (name, path) = (entry.file_name(), entry.path());
-        let item = format!("{prefix}{}", name.to_string_lossy());
+        // A name that is no UTF-8 is told by its bytes and a character that no plan's path has: it is no item of a plan, and
+        // what lies below it is not either.
+        let own = name.to_str();
+        let item = own
+            .map_or_else(|| format!("{prefix}{}\u{1}", name.as_bytes().escape_ascii()), |own| format!("{prefix}{own}"));
         let found = fs::symlink_metadata(&path)?;
-        if found.is_dir() {
+        if found.is_dir() && own.is_some() {
             walk(&path, &format!("{item}/"), with_mode, inventory)?;
             continue;
         }
         let foreign = |what: &[u8]| Digest::of(&[b"no file: ", what, name.as_bytes()].concat());
         let (object, mode) = if found.is_symlink() {
             (foreign(fs::read_link(&path)?.as_os_str().as_bytes()), None)
-        } else if !found.is_file() || name.to_str().is_none() {
+        } else if !found.is_file() || own.is_none() {
             (foreign(b""), None)
         } else {
             // A mode that no plan sets is a change as well: it is told as none.
@@ -99,8 +103,17 @@ pub fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Whether something is mounted there, also a part of the same file system.
+///
+/// Source: statx(2), `STATX_ATTR_MOUNT_ROOT`.
+pub fn is_mount(path: &Path) -> io::Result<bool> {
+    use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+    let found = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS)?;
+    Ok(found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
 fn remove_on(path: &Path, device: u64, found: &fs::Metadata) -> io::Result<()> {
-    if found.dev() != device {
+    if found.dev() != device || is_mount(path)? {
         let words = format!("{} is mounted: unmount it first", path.display());
         return Err(io::Error::new(io::ErrorKind::CrossesDevices, words));
     }

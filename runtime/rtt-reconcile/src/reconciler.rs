@@ -20,15 +20,16 @@
 //!
 //! Not here: keys and files of an operator (`rtt`), what a participant does (`tree`), the log's bytes (`rtt-store`).
 
-use crate::entry::{Beside, Entry, model_plan};
+use crate::entry::{Beside, Entry, begin_of, model_key, model_plan};
 use crate::log::{Log, LogError, Planners, WriteError};
 use rtt_model::{Action, Begin, Duty, Participants, Reason, Root, next_state};
 use rtt_plan::{
-    Build, EffectError, HostFacts, HostState, Inventory, Kind, Participant, ParticipantError, Plan, PlanId, Policy,
+    Build, EffectError, HostFacts, HostState, Inventory, Participant, ParticipantError, Plan, PlanId, Policy,
     RefuseError, StateRoot,
 };
-use rtt_seal::{KeyId, SealError, Sealed, TrustedKeys, Verified};
+use rtt_seal::{SealError, Sealed, TrustedKeys, Verified};
 use rtt_store::Disk;
+use rtt_store::wal::WitnessError;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -159,7 +160,10 @@ pub enum SettleError {
         /// What was changed.
         drift: Vec<Drift>,
     },
-    /// The open plan was not signed by a planner.
+    /// The witness does not take what it missed.
+    #[error("the witness does not answer")]
+    Witness(#[from] WitnessError),
+    /// A plan that was begun since the witness last looked was not signed by a planner.
     #[error(transparent)]
     Unsigned(Box<LogError>),
     /// The transaction is closed, and its checkpoint is not made or not witnessed.
@@ -228,9 +232,10 @@ impl<'a, D: Disk> Reconciler<'a, D> {
             let action = Action::Genesis { host, root: Root(held.root().0.0) };
             reconciler.log.write(Entry { action, beside: Beside::State(held) })?;
         }
+        // Before anything is written or done: also what only aborts or is closed would be taken over, and sealed.
+        reconciler.log.check_begun(planners).map_err(|error| SettleError::Unsigned(Box::new(error)))?;
+        reconciler.log.catch_up()?;
         if let Some(Duty::Commit { plan, .. } | Duty::Verify { plan, .. }) = reconciler.log.duty() {
-            let signed = reconciler.log.check_open(planners);
-            signed.map_err(|error| SettleError::Unsigned(Box::new(error)))?;
             reconciler.check_others(plan)?;
         }
         let ended = reconciler.settle(Reason::Recovered, "the log was opened again")?;
@@ -353,25 +358,7 @@ impl<'a, D: Disk> Reconciler<'a, D> {
     fn begin_of(&self, plan: &Plan, terms: &Terms, now_unix_s: u64) -> Begin {
         let floor = self.log.told().state.clock_unix_s();
         // REC-4, REC-5, REC-12: what `next_state` burns and raises with this record stays, whatever becomes of the plan.
-        Begin {
-            plan: model_plan(plan.id()),
-            kind: match plan.kind {
-                Kind::Apply => rtt_model::Kind::Apply,
-                Kind::Rollback => rtt_model::Kind::Rollback,
-            },
-            key: model_key(plan.planner),
-            sequence: plan.sequence,
-            audience: rtt_model::HostId(plan.audience.0.0),
-            base_generation: plan.base.generation,
-            base_root: Root(plan.base.state_root.0.0),
-            target_root: Root(plan.target_root.0.0),
-            participants: plan.participants().len() as u8,
-            not_before_unix_s: plan.not_before_unix_s,
-            expires_unix_s: plan.expires_unix_s,
-            now_unix_s: now_unix_s.max(floor), // REC-11
-            trust_version: terms.trust_version,
-            build: terms.build.to_u64(),
-        }
+        begin_of(plan, now_unix_s.max(floor), terms.trust_version, terms.build.to_u64()) // REC-11
     }
 
     /// REC-2: every participant prepares, then Commit is written; or why the plan has to be aborted.
@@ -541,11 +528,4 @@ fn root_of(root: Root) -> StateRoot {
 
 fn plan_of(plan: rtt_model::PlanId) -> PlanId {
     PlanId(rtt_seal::Digest(plan.0))
-}
-
-/// A key's short id in the spec's words: its bytes, then zeros.
-fn model_key(key: KeyId) -> rtt_model::KeyId {
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(key.as_bytes());
-    rtt_model::KeyId(bytes)
 }

@@ -67,7 +67,7 @@ impl<O: Objects> Tree<O> {
         let Ok(root) = fs::metadata(&self.root) else { return Ok(()) };
         for folder in [GENERATIONS, UNDO].map(|folder| self.root.join(folder)) {
             match fs::symlink_metadata(&folder) {
-                Ok(found) if found.is_dir() && found.dev() == root.dev() => {}
+                Ok(found) if found.is_dir() && found.dev() == root.dev() && !self.is_mount(&folder)? => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(self.failed(format!("look at {}", folder.display()), error)),
                 Ok(found) => {
@@ -80,6 +80,10 @@ impl<O: Objects> Tree<O> {
         Ok(())
     }
 
+    fn is_mount(&self, folder: &Path) -> Result<bool, ParticipantError> {
+        owned_tree::is_mount(folder).map_err(|error| self.failed(format!("look at {}", folder.display()), error))
+    }
+
     /// Name of the generation that runs; `None` before the first.
     fn running(&self) -> Result<Option<String>, ParticipantError> {
         self.check_folders()?;
@@ -88,8 +92,11 @@ impl<O: Objects> Tree<O> {
             Ok(link) => link,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => {
-                let what = format!("read {}, expected a link to a folder of {GENERATIONS}", path.display());
-                return Err(self.failed(what, error));
+                let path = path.display();
+                let way = format!("move it away: mv {path} {path}.aside");
+                return Err(
+                    self.failed(format!("read {path}, expected a link to a folder of {GENERATIONS}; {way}"), error)
+                );
             }
         };
         let name = link.strip_prefix(GENERATIONS).ok().and_then(Path::to_str).filter(|name| !name.contains('/'));

@@ -31,6 +31,9 @@ use scan::{Scanned, scan};
 use segment_files::SegmentFiles;
 use std::ops::Range;
 
+/// Folder of a log in its usual place.
+pub const WAL_FOLDER: &str = "wal";
+
 /// Where a log is and how it is laid out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -47,7 +50,7 @@ pub struct Options {
 impl Options {
     /// A log in `wal`, in segments of 4 MiB with a reserve of 64 KiB.
     pub fn new(origin: HostId) -> Options {
-        Options { folder: "wal".into(), origin, segment_bytes: 4 << 20, reserve_bytes: 64 << 10 }
+        Options { folder: WAL_FOLDER.into(), origin, segment_bytes: 4 << 20, reserve_bytes: 64 << 10 }
     }
 
     fn check(&self) {
@@ -250,7 +253,7 @@ impl<D: Disk> Wal<D> {
         options.check();
         let mut files = SegmentFiles::new(disk, &options.folder);
         files.disk.run(Request::CreateDirectory { path: options.folder.clone() })?;
-        lock(&mut files.disk, format!("{}/lock", options.folder))?;
+        hold(&mut files.disk, &options.folder)?;
         let scanned = scan(&mut files, options)?;
         if let Some(witnessed) = witnessed {
             check_witnessed(&scanned.records, options, witnessed)?;
@@ -412,8 +415,12 @@ fn state(commit: &mut GroupCommit, options: &Options) -> Checkpoint {
     Checkpoint { origin: options.origin, size, root: commit.root(), tip }
 }
 
-/// Takes the log's lock, which ends with this process at the latest.
-fn lock(disk: &mut impl Disk, path: String) -> Result<(), OpenError> {
+/// Takes the lock of the log in `folder` for who must not meet its writer; it ends with the disk, or with this process.
+///
+/// # Errors
+/// [`OpenError::Busy`], [`OpenError::Disk`].
+pub fn hold(disk: &mut impl Disk, folder: &str) -> Result<(), OpenError> {
+    let path = format!("{folder}/lock");
     let file = match disk.run(Request::Create { path: path.clone() }) {
         Err(error) if error.is_existing() => disk.run(Request::Open { path: path.clone(), access: Access::Write })?,
         created => created?,

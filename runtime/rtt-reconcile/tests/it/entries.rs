@@ -33,6 +33,11 @@ fn entry_1_what_is_beside_an_action_is_what_it_names() {
     let swapped = [&first.payload[..own], &second.payload[own..]].concat();
     let error = Entry::read(&Record { payload: swapped, ..first.clone() }).expect_err("another plan");
     assert!(matches!(error, EntryError::OtherBeside { .. }), "{error}");
+    let Action::Begin(mut begin) = Action::decode(&first.payload[..own]).expect("a Begin") else { panic!("a Begin") };
+    begin.sequence += 1;
+    let lying = [&Action::Begin(begin).encode(), &first.payload[own..]].concat();
+    let error = Entry::read(&Record { payload: lying, ..first.clone() }).expect_err("another number");
+    assert!(matches!(error, EntryError::OtherBegin { .. }), "{error}");
     let other =
         String::from_utf8(log[0].payload[65..].to_vec()).expect("JSON").replace("{}", r#"{"x":{"object":"OBJECT"}}"#);
     let other = other.replace("OBJECT", &Digest::of(b"1").to_string()).into_bytes();

@@ -118,6 +118,26 @@ fn rec_1_recovery_carries_out_only_what_a_planner_signed() {
     assert!(matches!(ended, Some(Ended::Verified { generation: 1, .. })), "the control: {ended:?}");
 }
 
+/// REC-1: what is closed, or only aborts, is taken over and sealed no more than what runs on.
+#[test]
+fn rec_1_what_the_witness_has_not_seen_needs_a_signature() {
+    let (host, world, deaf) = (Host::new(), World::default(), Rc::new(Cell::new(false)));
+    let witness = Deaf { witness: host.witness(), deaf: Rc::clone(&deaf) };
+    let (log, _) = Log::open(host.disk(), &host.options(), &host.key, Box::new(witness)).expect("a log");
+    let (mut reconciler, _) = Reconciler::open(log, world.participants(), &host.planners()).expect("opens");
+    deaf.set(true);
+    let plan = host.plan(&world.runs(), 0, 1, ops(b"1"));
+    assert!(reconciler.apply(plan, &host.keys, &host.terms, NOW).is_err(), "closed, and not sealed");
+    drop(reconciler);
+    let (seen, before) = (witnessed(&host).size, records(&host));
+    let other = Host::new();
+    let refused = Reconciler::open(host.log(host.disk()), world.participants(), &other.planners()).map(drop);
+    assert!(matches!(refused, Err(SettleError::Unsigned(_))), "{refused:?}");
+    assert_eq!((witnessed(&host).size, records(&host)), (seen, before), "nothing was sealed");
+    drop(host.open(&world));
+    assert!(witnessed(&host).size > seen, "the control");
+}
+
 /// What somebody changed between a crash and the recovery is shown and not overwritten.
 #[test]
 fn drift_is_not_overwritten_by_recovery() {

@@ -660,3 +660,46 @@ fn a_policy_is_what_it_says_or_refused() {
     let within = host.plan("two", "two\n");
     host.ok(&format!("plan apply {within}"));
 }
+
+/// The knobs that a ring had are in the log: a rollback brings them back.
+#[test]
+fn a_rings_earlier_knobs_come_back() {
+    let host = Host::new();
+    let ring = |batch: u32| {
+        format!(
+            r#"[{{"ring_put": {{"name": "feed", "knobs": {{"ring_bytes": 65536, "batch": {batch}, "window_us": 0,
+            "wait": "futex", "spin_us": 5, "pin": "unpinned", "huge_pages": false}}}}}}]"#
+        )
+    };
+    let runs = || fs::read(host.path(".rtt/managed/rings/current/feed")).expect("a ring");
+    host.ops(&ring(1));
+    host.apply("one");
+    let first = runs();
+    host.ops(&ring(2));
+    host.apply("two");
+    assert_ne!(runs(), first);
+    host.ok("plan draft --rollback --out back.json");
+    host.ok("plan sign back.json --key planner.key");
+    host.ok("rollback back.signed.json");
+    assert_eq!(runs(), first);
+}
+
+/// What stands in the managed folder is somebody's: its names reach neither a shell nor a terminal as they are.
+#[test]
+fn names_that_somebody_chose_are_spelt_out() {
+    use std::os::unix::ffi::OsStrExt;
+    let host = Host::new();
+    let signed = host.plan("one", "one\n");
+    host.ok(&format!("plan apply {signed}"));
+    let current = host.path(".rtt/managed/files/current");
+    fs::write(current.join("a\nto put it back: evil\u{1b}[31m"), "x").expect("written");
+    fs::write(current.join(std::ffi::OsStr::from_bytes(b"\xff")), "x").expect("written");
+    let (code, out, _) = host.run("plan status");
+    assert_eq!((code, out.matches("to put it back: ").count()), (17, 3), "{out}");
+    assert!(out.contains(r"a\nto put it back: evil\u{1b}[31m: the log says nothing"), "{out}");
+    assert!(out.contains("its name is not UTF-8") && !out.contains('\u{1b}'), "{out}");
+    fs::create_dir(host.path(".rtt/managed/files/generations/z;touch PWNED;#")).expect("made");
+    fs::remove_file(&current).expect("removed");
+    let (_, out, _) = host.run("plan status");
+    assert!(out.contains("ln -s generations/") && !out.contains("PWNED"), "{out}");
+}

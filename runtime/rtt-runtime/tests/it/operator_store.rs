@@ -37,7 +37,7 @@ fn objects_are_put_found_damaged_healed_and_collected() {
     assert_eq!(host.ok(&format!("store get {digest}")), "some bytes", "healed");
     host.ok("store scrub");
     host.ok(&format!("store pin {digest}"));
-    let gc: Value = serde_json::from_str(&host.ok("store gc --grace 0 --json")).expect("JSON");
+    let gc: Value = serde_json::from_str(&host.ok("store gc --no-log --grace 0 --json")).expect("JSON");
     assert_eq!((gc["objects"].as_u64(), gc["live"].as_u64()), (Some(1), Some(1)), "{gc}");
     host.ok(&format!("store unpin {digest}"));
     host.refused(&format!("store unpin {digest}"), 2, "is not pinned");
@@ -110,15 +110,15 @@ fn a_damaged_lease_is_told_and_released() {
     *bytes.last_mut().expect("entries") ^= 1;
     fs::write(entry.path(), bytes).expect("damaged");
     host.refused("store scrub", 16, &format!("rtt store release {name}"));
-    let (code, out, err) = host.run("store gc --grace 0 --json");
+    let (code, out, err) = host.run("store gc --no-log --grace 0 --json");
     let told: Value = serde_json::from_str(&out).expect("JSON");
     assert_eq!((code, told["damaged_leases"][0]["name"].as_str()), (16, Some(&*name)), "{err}");
     assert_eq!((told["condemned"].as_u64(), told["removed"].as_u64()), (Some(0), Some(0)));
-    assert!(host.run("store gc --grace 0").1.contains("keeps all objects until it is released"));
+    assert!(host.run("store gc --no-log --grace 0").1.contains("keeps all objects until it is released"));
     host.refused("store release nobody", 2, "there is no lease nobody");
     host.ok(&format!("store release {name}"));
     for removed in [0, 1] {
-        let told: Value = serde_json::from_str(&host.ok("store gc --grace 0 --json")).expect("JSON");
+        let told: Value = serde_json::from_str(&host.ok("store gc --no-log --grace 0 --json")).expect("JSON");
         assert_eq!(told["removed"].as_u64(), Some(removed), "{told}");
     }
     host.ok("store scrub");
@@ -139,6 +139,12 @@ fn nothing_is_collected_when_the_log_is_gone_or_cut() {
     for _ in 0..2 {
         host.refused("store gc --grace 0", 16, "is gone, but witness");
     }
+    let (witness, forgotten) = (host.path(".rtt/witness/checkpoint.json"), host.path("forgotten"));
+    fs::rename(&witness, &forgotten).expect("moved");
+    for line in ["store gc --grace 0", "plan status"] {
+        host.refused(line, 16, ".rtt/store has no log that tells how it came there");
+    }
+    fs::rename(&forgotten, &witness).expect("moved back");
     fs::rename(&aside, &wal).expect("moved back");
     let segment = wal.join("00000000.seg");
     let whole = fs::read(&segment).expect("a segment");
@@ -159,4 +165,34 @@ fn flipped(bytes: &[u8]) -> Vec<u8> {
     let mut flipped = bytes.to_vec();
     flipped[bytes.len() / 2] ^= 1;
     flipped
+}
+
+/// What the log names and the store lacks is told, and comes back from a copy also when it was moved aside before.
+#[test]
+fn what_is_named_and_not_there_is_told_and_comes_back() {
+    let host = Host::new();
+    let signed = host.plan("one", "one\n");
+    host.shell("cp -a .rtt/store backup");
+    host.ok(&format!("plan apply {signed}"));
+    let digest = host.ok("store list").trim().to_owned();
+    let object = host.path(&format!(".rtt/store/cas/objects/{}/{}", &digest[..2], &digest[2..]));
+    fs::remove_file(&object).expect("removed");
+    fs::write(&object, "other bytes").expect("damaged");
+    host.refused("store scrub", 16, &digest);
+    host.refused("store scrub", 16, "1 object that the log or a pin names not in the store");
+    host.ok("store scrub --copy backup");
+    assert_eq!(host.ok(&format!("store get {digest}")), "one\n");
+    // A plan whose object is not there is not used up by being tried.
+    let next = host.plan("two", "two\n");
+    let other = host.ok("store put app.conf").split(' ').next().expect("a digest").to_owned();
+    let gone = host.path(&format!(".rtt/store/cas/objects/{}/{}", &other[..2], &other[2..]));
+    fs::remove_file(gone).expect("removed");
+    host.refused(&format!("plan apply {next}"), 14, "the plan was not begun: op 0: object");
+    host.put(b"two\n");
+    host.ok(&format!("plan apply {next}"));
+    host.refused("store list --store nowhere", 13, "no store in nowhere");
+    let kept = host.path("kept");
+    fs::write(&kept, "precious").expect("written");
+    host.refused(&format!("store get {} --out kept", "0".repeat(64)), 2, "not in the store");
+    assert_eq!(fs::read_to_string(&kept).expect("there"), "precious");
 }

@@ -4,11 +4,13 @@
 
 use crate::site::Site;
 use rtt_plan::Op;
+use rtt_profile::knobs_json;
 use rtt_reconcile::Drift;
 use rtt_seal::HostId;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// One item that drifted, as a line, and the command that heals it as another.
 pub(crate) fn words(drift: &Drift, host: HostId, site: &Site) -> String {
@@ -20,7 +22,8 @@ pub(crate) fn words(drift: &Drift, host: HostId, site: &Site) -> String {
     let path = site.current_path(participant).join(item);
     let there = found(drift, &path);
     format!(
-        "  {participant} {item}: the log says {said}, there is {there}\n    to put it back: {}",
+        "  {participant} {}: the log says {said}, there is {there}\n    to put it back: {}",
+        item.escape_debug(),
         heal(drift, &path, host, site)
     )
 }
@@ -53,36 +56,37 @@ fn heal(drift: &Drift, path: &Path, host: HostId, site: &Site) -> String {
     if current.symlink_metadata().is_err() {
         return relink(&current);
     }
+    if drift.item.ends_with('\u{1}') {
+        let folder = quoted(path.parent().unwrap_or(Path::new(".")));
+        return format!("remove it by hand from {folder}: its name is not UTF-8");
+    }
     let file = quoted(path);
-    let Some(held) = drift.held else { return format!("rm -r {file}") };
+    let Some(held) = drift.held else { return format!("rm -rf {file}") };
     let same = drift.runs.is_some_and(|runs| runs.object == held.object);
     if let (true, Some(mode)) = (same, held.mode) {
         return format!("chmod {mode} {file}");
     }
     if drift.participant == Op::RINGS {
         return match site.knobs_of(&held.object, host) {
-            Some(knobs) => format!("rm -rf {file} && printf %s '{knobs}' > {file}"),
+            Some(knobs) => format!("rm -rf {file} && printf %s '{}' > {file}", knobs_json(&knobs)),
             None => format!("no plan in the log holds the knobs of {}", held.object),
         };
     }
     // What stands there goes once the bytes are there: it may be somebody's only copy.
-    let (folder, new) = (quoted(path.parent().unwrap_or(Path::new("."))), quoted(&with_suffix(path)));
+    // Beside `current`, where no plan has an item.
+    let (folder, new) =
+        (quoted(path.parent().unwrap_or(Path::new("."))), quoted(&current.with_file_name("healed.new")));
     let get = format!("mkdir -p {folder} && rtt store get {} --out {new}{}", held.object, site.store_option());
     let chmod = held.mode.map_or(String::new(), |mode| format!(" && chmod {mode} {new}"));
     format!("{get}{chmod} && rm -rf {file} && mv {new} {file}")
-}
-
-fn with_suffix(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    PathBuf::from(name)
 }
 
 /// Leads `current` to the newest generation that is there, or to an empty one: what it lacks is told then.
 fn relink(current: &Path) -> String {
     let folder = current.with_file_name("generations");
     let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
-    let whole = entries.filter(|entry| entry.path().is_dir() && entry.path().extension().is_none());
+    let is_plan = |name: &str| name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let whole = entries.filter(|entry| entry.path().is_dir() && entry.file_name().to_str().is_some_and(is_plan));
     let newest = whole.max_by_key(|entry| entry.metadata().and_then(|found| found.modified()).ok());
     let (make, name) = match newest {
         Some(entry) => (String::new(), entry.file_name().to_string_lossy().into_owned()),
@@ -95,5 +99,15 @@ fn relink(current: &Path) -> String {
 pub(crate) fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@".contains(c);
+    if path.to_str().is_none() || text.chars().any(char::is_control) {
+        // What a terminal would obey is spelt out.
+        let bytes = path.as_os_str().as_bytes();
+        let spelt = bytes.iter().map(|byte| match byte {
+            b'/' | b'.' | b'_' | b'-' => char::from(*byte).to_string(),
+            byte if byte.is_ascii_alphanumeric() => char::from(*byte).to_string(),
+            byte => format!("\\x{byte:02x}"),
+        });
+        return format!("$'{}'", spelt.collect::<String>());
+    }
     if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }

@@ -215,10 +215,6 @@ pub(crate) fn run(action: &KeyAction, desk: &mut KeyDesk<'_>) -> Result<(), Fail
 /// Makes root keys and the first version.
 fn begin(init: &Init, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
     let files: Vec<PathBuf> = (1..=init.root_keys).map(|n| init.keys.join(format!("root-{n}.key"))).collect();
-    // Looked at before anything is made: half a set of root keys is of no use.
-    if let Some(file) = files.iter().find(|file| file.symlink_metadata().is_ok()) {
-        return Err(failure(USAGE, format!("{} exists and is not replaced; move it away", file.display())));
-    }
     match TrustStore::load(&init.trust.trust) {
         Err(TrustStoreError::Empty { .. }) => {}
         Err(error) => return Err(trust_refused(&error)),
@@ -226,6 +222,16 @@ fn begin(init: &Init, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
             let error = TrustStoreError::Exists { directory: init.trust.trust.clone() };
             return Err(failure(USAGE, in_full(&error)));
         }
+    }
+    // Looked at before anything is made: half a set of root keys is of no use.
+    if let Some(file) = files.iter().find(|file| file.symlink_metadata().is_ok()) {
+        return Err(failure(USAGE, format!("{} exists and is not replaced; move it away", file.display())));
+    }
+    if Path::new(".rtt/store/wal").is_dir() {
+        let what = "its plans were signed under a trust that is not here";
+        let way =
+            "bring that back from a copy, or with `rtt key init --from`: under a new one the log no longer verifies";
+        writeln!(desk.warnings, "rtt: warning: .rtt/store has a log. Where {what}, {way}")?;
     }
     let threshold = init.threshold.unwrap_or(u32::from(init.root_keys.min(2)));
     if !(1..=u32::from(init.root_keys)).contains(&threshold) {

@@ -3,6 +3,7 @@
 use crate::failure::{Failure, REFUSED, UNEXPECTED, UNFIT, USAGE, failure};
 use crate::key_commands::{KeyDesk, load_public};
 use crate::output::{Proof, Proved};
+use crate::plan_commands::read;
 use crate::plan_history::cause;
 use crate::site::{ReadLog, Site, counted};
 use clap::Subcommand;
@@ -206,7 +207,7 @@ fn prove(record: Option<u64>, from: Option<u64>, site: &Site, desk: &mut KeyDesk
 
 fn check(path: &Path, host_key: &Path, json: bool, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
     let keys = TrustedKeys::new([load_public(host_key)?]).map_err(|error| refused(&error))?;
-    let bytes = std::fs::read(path).map_err(|error| failure(USAGE, format!("{}: {error}", path.display())))?;
+    let bytes = read(path)?;
     let proof: Proof =
         strict_json::parse(bytes.strip_suffix(b"\n").unwrap_or(&bytes)).map_err(|error| refused(&error))?;
     let checkpoint = Sealed::<Checkpoint>::from_bytes(proof.checkpoint.into_bytes())

@@ -113,8 +113,20 @@ pub(crate) fn shown(plan: &Plan) -> String {
     text
 }
 
+/// Bytes of a document at most: more than any that is taken has.
+const DOCUMENT_BYTES: u64 = 4 << 20;
+
+/// A document that somebody hands in: a plain file, so that nobody is waited for, and not without end.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path).map_err(|error| failure(USAGE, format!("{}: {error}", path.display())))
+    let named = |why: String| failure(USAGE, format!("{}: {why}", path.display()));
+    let found = std::fs::metadata(path).map_err(|error| named(error.to_string()))?;
+    if !found.is_file() {
+        return Err(named("expected a plain file".into()));
+    }
+    if found.len() > DOCUMENT_BYTES {
+        return Err(named(format!("it has {} bytes, expected at most {DOCUMENT_BYTES}", found.len())));
+    }
+    std::fs::read(path).map_err(|error| named(error.to_string()))
 }
 
 /// A plan for looking at: nothing is said of its signature.
@@ -207,6 +219,11 @@ fn apply(wanted: &Apply, only: Option<Kind>, site: &Site, desk: &mut KeyDesk<'_>
             return Ok(());
         }
         let host = reconciler.log().host();
+        // What is not there would use the plan up: it is attempted once.
+        if let Err(lacks) = site.check_present(&plan.ops) {
+            reconciler.admit(sealed, &keys, &terms, now).map_err(|error| refused(&error, host, site))?;
+            return Err(lacks);
+        }
         let ended = reconciler.apply(sealed, &keys, &terms, now).map_err(|error| refused(&error, host, site))?;
         told(&plan, &ended, wanted.json, desk)
     })

@@ -71,7 +71,7 @@ pub(crate) fn draft(wanted: &Draft, site: &Site, desk: &mut KeyDesk<'_>) -> Resu
     let terms = site.terms(trust_version)?;
     let plan = site.with(desk, |reconciler, desk| {
         warn_of_drift(reconciler, site, desk)?;
-        plan_of(wanted, planner, &terms, reconciler, desk)
+        plan_of(wanted, planner, &terms, reconciler, site, desk)
     })?;
     site.check_objects(&plan.ops, desk.now_unix_s)?;
     let bytes = plan.to_canonical();
@@ -130,12 +130,16 @@ fn plan_of(
     planner: KeyId,
     terms: &Terms,
     reconciler: &Reconciler<'_, StoreDisk>,
+    site: &Site,
     desk: &KeyDesk<'_>,
 ) -> Result<Plan, Failure> {
     let told = reconciler.log().told();
     let ops = match (&wanted.ops, &told.previous) {
         (Some(path), _) => read_ops(path, &told.held)?,
-        (None, Some(previous)) => ops_between(&told.held, previous).map_err(|why| failure(USAGE, why))?,
+        (None, Some(previous)) => {
+            let knobs = |object: &Digest| site.knobs_of(object, reconciler.log().host());
+            ops_between(&told.held, previous, &knobs).map_err(|why| failure(USAGE, why))?
+        }
         (None, None) => {
             return Err(failure(USAGE, "no plan was verified here yet, so there is nothing to go back to"));
         }
@@ -162,7 +166,8 @@ fn plan_of(
         machine: terms.machine.clone().filter(|_| carries_knobs),
     };
     let burnt = reconciler.facts(&plan, terms).sequences.get(&planner).copied().unwrap_or(0);
-    plan.sequence = wanted.sequence.unwrap_or(burnt + 1);
+    let used_up = || failure(PLAN_REFUSED, format!("the numbers of key {planner} are used up: plan with another key"));
+    plan.sequence = wanted.sequence.or(burnt.checked_add(1)).ok_or_else(used_up)?;
     plan.evidence.sort();
     plan.check_fields().map_err(|why| failure(USAGE, why))?;
     Ok(plan)

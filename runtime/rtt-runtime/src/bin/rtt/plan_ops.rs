@@ -4,8 +4,8 @@
 
 use crate::failure::{Failure, UNEXPECTED, USAGE, failure};
 use rtt_plan::{Before, HostState, Item, Op};
-use rtt_profile::KNOB_NAMES;
-use rtt_seal::{in_full, strict_json};
+use rtt_profile::{KNOB_NAMES, Knobs};
+use rtt_seal::{Digest, in_full, strict_json};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -76,7 +76,11 @@ fn complete(name: &str, fields: &mut BTreeMap<String, Value>, found: Before) -> 
 }
 
 /// The ops that lead from `held` to `wanted`.
-pub(crate) fn ops_between(held: &HostState, wanted: &HostState) -> Result<Vec<Op>, String> {
+pub(crate) fn ops_between(
+    held: &HostState,
+    wanted: &HostState,
+    knobs_of: &dyn Fn(&Digest) -> Option<Knobs>,
+) -> Result<Vec<Op>, String> {
     let mut ops = Vec::new();
     for (participant, after) in &wanted.participants {
         let before = held.participants.get(participant).cloned().unwrap_or_default();
@@ -84,7 +88,7 @@ pub(crate) fn ops_between(held: &HostState, wanted: &HostState) -> Result<Vec<Op
             ops.push(removal(participant, item, gone)?);
         }
         for (item, wanted) in after.items.iter().filter(|(item, wanted)| before.items.get(*item) != Some(*wanted)) {
-            ops.push(putting(participant, item, wanted, before.at(item))?);
+            ops.push(putting(participant, item, wanted, before.at(item), knobs_of)?);
         }
     }
     Ok(ops)
@@ -98,7 +102,13 @@ fn removal(participant: &str, item: &str, gone: &Item) -> Result<Op, String> {
     })
 }
 
-fn putting(participant: &str, item: &str, wanted: &Item, before: Before) -> Result<Op, String> {
+fn putting(
+    participant: &str,
+    item: &str,
+    wanted: &Item,
+    before: Before,
+    knobs_of: &dyn Fn(&Digest) -> Option<Knobs>,
+) -> Result<Op, String> {
     match (participant, wanted.mode) {
         (Op::FILES, Some(mode)) => {
             let path = item.parse().map_err(|error| format!("{error}"))?;
@@ -106,6 +116,11 @@ fn putting(participant: &str, item: &str, wanted: &Item, before: Before) -> Resu
         }
         (Op::PROFILE, _) => Ok(Op::ProfileSet { object: wanted.object, before }),
         // The knobs of a ring travel in the plan that made it, and a root holds their digest alone.
-        _ => Err(format!("{participant} {item}: its earlier knobs are in an earlier plan: draft it from ops")),
+        _ => {
+            let knobs = knobs_of(&wanted.object);
+            let knobs =
+                knobs.ok_or_else(|| format!("{participant} {item}: no plan in the log has its earlier knobs"))?;
+            Ok(Op::RingPut { name: item.parse().map_err(|error| format!("{error}"))?, knobs, before })
+        }
     }
 }

@@ -10,7 +10,7 @@ use crate::private_key::Unlock;
 use crate::site::Site;
 use clap::Args;
 use rtt_plan::{Plan, PlanId};
-use rtt_seal::{Digest, Envelope, KeyId, Role, SealError, Sealed, SigningKey, in_full};
+use rtt_seal::{Digest, Envelope, KeyId, Role, SealError, Sealed, SigningKey, TrustedKeys, in_full};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -68,6 +68,7 @@ pub(crate) fn sign(wanted: &Sign, desk: &mut KeyDesk<'_>) -> Result<(), Failure>
     let mut sealed = begun.sealed;
     for key in &keys {
         if named.contains(&key.id()) {
+            check_own(sealed.as_ref(), key, path)?;
             writeln!(desk.warnings, "rtt: key {} has signed this plan already; it counts once", key.id())?;
         } else {
             named.push(key.id());
@@ -88,6 +89,18 @@ pub(crate) fn sign(wanted: &Sign, desk: &mut KeyDesk<'_>) -> Result<(), Failure>
     writeln!(desk.out, "signed plan {id} with {}: {}", listed(&named), out.display())?;
     writeln!(desk.out, "next: rtt plan apply {} --dry-run", out.display())?;
     Ok(())
+}
+
+/// A signature that is there and does not fit tells that the plan was changed: it is not signed anew unlooked at.
+fn check_own(sealed: Option<&Sealed<Plan>>, key: &SigningKey, path: &Path) -> Result<(), Failure> {
+    let own = TrustedKeys::new([key.public().clone()]).map_err(|error| malformed(path, &in_full(&error)))?;
+    match sealed.map(|sealed| sealed.clone().verify(&own)) {
+        Some(Err(error)) => {
+            let why = format!("was changed after key {} signed it: {}", key.id(), in_full(&error));
+            Err(failure(REFUSED, format!("{} {why}; sign the plan that was drafted", path.display())))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What is signed, what was signed before, and where it goes.

@@ -3,13 +3,13 @@
 use crate::checked_profile::{CheckedProfile, ProfileRefusal, ProfileRules};
 use crate::disk_choice::{self, StoreDisk};
 use crate::drift_text;
-use crate::failure::{BUSY, Failure, PLAN_REFUSED, REFUSED, UNEXPECTED, UNFIT, USAGE, failure};
+use crate::failure::{BUSY, Failure, PLAN_REFUSED, REFUSED, UNEXPECTED, UNFIT, failure};
 use crate::key_commands::{KeyDesk, trust_refused};
 use crate::private_key::Unlock;
 use clap::Args;
 use rtt_model::Begin;
 use rtt_plan::{Build, Op, Participant, Plan, Policy};
-use rtt_profile::knobs_json;
+use rtt_profile::Knobs;
 use rtt_reconcile::{
     Beside, Ended, Entry, Log, LogError, Objects, Planners, Reconciler, SettleError, Terms, Told, Tree, audit,
     unwitnessed,
@@ -23,11 +23,13 @@ use rtt_store::wal::{
     Checkpoint, CommandWitness, FileWitness, OpenError, Opened, Options, Record, Witness, check_witnessed, read_log,
 };
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+/// Where the last checkpoint is remembered, where nothing else is said.
+const WITNESS: &str = ".rtt/witness/checkpoint.json";
 /// Where the policy is, if there is one.
 const POLICY: &str = ".rtt/policy.json";
 
@@ -49,9 +51,10 @@ pub(crate) struct Site {
     #[arg(long, value_name = "FILE", default_value = POLICY, global = true)]
     policy: PathBuf,
     /// File that remembers the log's last checkpoint; best on another disk, or with another owner.
-    #[arg(long, value_name = "FILE", default_value = ".rtt/witness/checkpoint.json", global = true)]
+    #[arg(long, value_name = "FILE", default_value = WITNESS, global = true)]
     witness: PathBuf,
-    /// Program that remembers it instead: it gets `remember` or `recall` as its last argument.
+    /// Program that remembers it instead. With `remember` as its last argument it gets a checkpoint on its standard input;
+    /// with `recall` it writes the last one to its standard output, nothing where it has none. It exits with 0 when it did.
     #[arg(long, value_name = "PROGRAM", conflicts_with = "witness", global = true)]
     witness_command: Option<String>,
 }
@@ -97,6 +100,15 @@ impl Site {
         disk_choice::choose(&self.store)
     }
 
+    /// Refuses where there is no store: reading makes none, so that a wrong folder is not an empty store.
+    pub(crate) fn check_store(&self) -> Result<(), Failure> {
+        if self.store.is_dir() {
+            return Ok(());
+        }
+        let store = self.store.display();
+        Err(failure(UNFIT, format!("no store in {store}: name it with --store, or make one: rtt host init")))
+    }
+
     /// Whether this folder is a host's.
     pub(crate) fn has_key(&self) -> bool {
         self.host_key.symlink_metadata().is_ok()
@@ -115,8 +127,11 @@ impl Site {
     /// The host's key and id.
     pub(crate) fn key(&self, desk: &KeyDesk<'_>) -> Result<(SigningKey, HostId), Failure> {
         check_key_is_there(&self.host_key, &self.store)?;
-        if self.host_key.symlink_metadata().is_err() {
+        if let Err(error) = self.host_key.symlink_metadata() {
             let key = self.host_key.display();
+            if error.kind() != io::ErrorKind::NotFound {
+                return Err(failure(UNFIT, format!("this host's key {key} cannot be reached: {error}")));
+            }
             return Err(failure(UNFIT, format!("this host's key {key} is not there; make one: rtt host init")));
         }
         let key = Unlock::default().load(&self.host_key, "rtt host init", desk.ask)?;
@@ -158,7 +173,9 @@ impl Site {
     }
 
     pub(crate) fn make_witness_folder(&self) -> Result<(), Failure> {
-        let Some(folder) = self.witness.parent().filter(|_| self.witness_command.is_none()) else { return Ok(()) };
+        // Only in its usual place: elsewhere a folder that is not there is a disk that is not mounted, or a wrong name.
+        let usual = self.witness_command.is_none() && self.witness == Path::new(WITNESS);
+        let Some(folder) = self.witness.parent().filter(|_| usual) else { return Ok(()) };
         let failed = |error| failure(UNEXPECTED, format!("{}: {error}", folder.display()));
         std::fs::create_dir_all(folder).map_err(failed)
     }
@@ -253,8 +270,8 @@ impl Site {
         Ok((last.map_err(refused)?, has_trust))
     }
 
-    /// The JSON of a ring's knobs, from the last plan in the log that set them.
-    pub(crate) fn knobs_of(&self, object: &Digest, host: HostId) -> Option<String> {
+    /// A ring's knobs, from the last plan in the log that set them.
+    pub(crate) fn knobs_of(&self, object: &Digest, host: HostId) -> Option<Knobs> {
         let opened = read_log(self.disk().ok()?, &Site::options(host)).ok()?;
         let plan = |record: &Record| match Entry::read(record).ok()?.beside {
             Beside::Plan(plan, _) => Some(plan),
@@ -263,7 +280,7 @@ impl Site {
         let ops = opened.records.iter().rev().filter_map(plan).flat_map(|plan| plan.ops);
         let mut set = ops.filter(|op| op.after().is_some_and(|item| item.object == *object));
         set.find_map(|op| match op {
-            Op::RingPut { knobs, .. } => Some(knobs_json(&knobs)),
+            Op::RingPut { knobs, .. } => Some(knobs),
             _ => None,
         })
     }
@@ -314,6 +331,17 @@ impl Site {
         Ok(())
     }
 
+    /// Whether all that `ops` put is in the store; whether it is whole, the plan's prepare finds out.
+    pub(crate) fn check_present(&self, ops: &[Op]) -> Result<(), Failure> {
+        let there: BTreeSet<Digest> =
+            self.objects()?.list().map_err(|error| failure(UNEXPECTED, in_full(&error)))?.into_iter().collect();
+        let lacks = ops.iter().enumerate().find(|(_, op)| op.object().is_some_and(|object| !there.contains(&object)));
+        let Some((index, op)) = lacks else { return Ok(()) };
+        let object = op.object().expect("one that is lacking");
+        let why = format!("op {index}: object {object} for {} is not in the store: rtt store put FILE", op.item());
+        Err(failure(PLAN_REFUSED, format!("the plan was not begun: {why}")))
+    }
+
     fn profile_rules(&self, now_unix_s: u64) -> ProfileRules {
         ProfileRules { trust: self.trust.clone(), now_unix_s }
     }
@@ -339,16 +367,20 @@ impl Site {
 
     fn policy(&self) -> Result<Policy, Failure> {
         let named = |code, why: String| failure(code, format!("policy {}: {why}", self.policy.display()));
-        let bytes = match std::fs::read(&self.policy) {
+        let bytes = match crate::plan_commands::read(&self.policy) {
             Ok(bytes) => bytes,
             // Only where none was asked for: a name that was mistyped must not give leave for everything.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && self.policy == Path::new(POLICY) => {
+            Err(_) if self.policy == Path::new(POLICY) && self.policy.symlink_metadata().is_err() => {
                 return Ok(Policy::everything());
             }
-            Err(error) => return Err(named(USAGE, error.to_string())),
+            Err(Failure { code, message }) => return Err(failure(code, format!("policy {message}"))),
         };
-        let mode =
-            std::fs::metadata(&self.policy).map_err(|error| named(UNEXPECTED, error.to_string()))?.permissions().mode();
+        let found = std::fs::metadata(&self.policy).map_err(|error| named(UNEXPECTED, error.to_string()))?;
+        let (mode, user) = (found.permissions().mode(), rustix::process::geteuid().as_raw());
+        if ![0, user].contains(&found.uid()) {
+            let owner = found.uid();
+            return Err(named(REFUSED, format!("it belongs to user {owner}, expected user {user} or root")));
+        }
         if mode & 0o022 != 0 {
             let mode = mode & 0o7777;
             return Err(named(
@@ -376,6 +408,18 @@ impl Site {
         Ok(participants)
     }
 
+    /// A log is begun once: where plans have put something in place and no log tells of it, it was lost.
+    pub(crate) fn check_not_lost(&self) -> Result<(), Failure> {
+        let runs =
+            Op::PARTICIPANTS.iter().map(|name| self.current_path(name)).find(|path| path.symlink_metadata().is_ok());
+        let Some(current) = runs.filter(|_| !self.has_log()) else { return Ok(()) };
+        let (current, store, managed) = (current.display(), self.store.display(), self.managed.display());
+        let why = format!(
+            "{current} is there, but {store} has no log that tells how it came there: restore the log from a copy"
+        );
+        Err(failure(REFUSED, format!("{why}; to begin anew, move {managed} away")))
+    }
+
     /// A folder that is gone is not the same as one whose items somebody removed.
     fn check_managed(&self, told: &Told) -> Result<(), Failure> {
         let items: usize = told.held.participants.values().map(|inventory| inventory.items.len()).sum();
@@ -384,7 +428,8 @@ impl Site {
         }
         let folder = self.managed.display();
         let why = format!("the managed folder {folder} is not there, but the log has {} in it", counted(items, "item"));
-        Err(failure(UNFIT, format!("{why}: mount it, or name it with --managed")))
+        let lost = format!("where it is lost, `mkdir {folder}`, and `rtt plan status` says how to fill it");
+        Err(failure(UNFIT, format!("{why}: mount it, or name it with --managed; {lost}")))
     }
 
     /// What could not be ended now, and what puts back what is in its way.
@@ -418,6 +463,7 @@ impl Site {
     ) -> Result<T, Failure> {
         let (key, host) = self.key(desk)?;
         self.make_witness_folder()?;
+        self.check_not_lost()?;
         let opened = Log::open(self.disk()?, &Site::options(host), &key, self.witness());
         let (log, torn) = opened.map_err(|error| self.log_refused(&error))?;
         if let Some(torn) = torn {

@@ -1,7 +1,7 @@
 //! `rtt store ...`: objects by their digest.
 
 use crate::disk_choice::{self, StoreDisk};
-use crate::failure::{Failure, REFUSED, UNEXPECTED, UNFIT, USAGE, failure};
+use crate::failure::{BUSY, Failure, REFUSED, UNEXPECTED, UNFIT, USAGE, failure};
 use crate::key_commands::KeyDesk;
 use crate::site::{Site, counted};
 use clap::Subcommand;
@@ -10,6 +10,7 @@ use rtt_seal::{Digest, in_full};
 use rtt_store::cas::{
     Cas, Damage, ExportError, ImportError, Lease, LeaseError, LeaseStatus, PutError, ReadError, Source,
 };
+use rtt_store::wal::{OpenError, WAL_FOLDER, hold};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -29,6 +30,9 @@ pub(crate) enum StoreAction {
         /// The files.
         #[arg(required = true)]
         files: Vec<PathBuf>,
+        /// Print the result as JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Writes an object, verified.
     Get {
@@ -70,7 +74,11 @@ Exit codes: 0 all are durable, 2 there is no such file, 16 the archive is damage
         json: bool,
     },
     /// Prints the digest of every object.
-    List,
+    List {
+        /// Print the result as JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Keeps an object until it is unpinned.
     Pin {
         /// The object.
@@ -121,6 +129,9 @@ What only that lease named goes by the next two collections: put again first wha
         /// How long an object has to be without a name before it is removed, in seconds.
         #[arg(long, value_name = "SECONDS", default_value_t = 3_600)]
         grace: u64,
+        /// Collect in a store that never had a log, by its pins and leases alone.
+        #[arg(long)]
+        no_log: bool,
         /// Print the result as JSON.
         #[arg(long)]
         json: bool,
@@ -137,10 +148,13 @@ pub(crate) fn run(action: &StoreAction, site: &Site, desk: &mut KeyDesk<'_>) -> 
         let (words, document) = site.probe()?;
         return Ok(writeln!(desk.out, "{}", if *json { document } else { words })?);
     }
+    if !matches!(action, StoreAction::Put { .. } | StoreAction::Import { .. }) {
+        site.check_store()?;
+    }
     let mut objects = site.objects()?;
     match action {
         StoreAction::Probe { .. } => unreachable!("done without the objects"),
-        StoreAction::Put { files } => {
+        StoreAction::Put { files, json } => {
             let name = format!("put-{}-{}", desk.now_unix_s, std::process::id());
             let mut lease: Lease =
                 objects.lease(&name, desk.now_unix_s + KEPT_S).map_err(|error| unexpected(&error))?;
@@ -155,25 +169,25 @@ pub(crate) fn run(action: &StoreAction, site: &Site, desk: &mut KeyDesk<'_>) -> 
                 }
             };
             objects.leave(lease).map_err(|error| unexpected(&error))?;
+            if *json {
+                let row = |(digest, path): (&Digest, &PathBuf)| json!({ "object": digest, "file": path });
+                let rows: Vec<Value> = put.iter().zip(files).map(row).collect();
+                return Ok(writeln!(desk.out, "{}", json!({ "version": 1, "objects": rows }))?);
+            }
             let mut lines = put.iter().zip(files);
             Ok(lines.try_for_each(|(digest, path)| writeln!(desk.out, "{digest}  {}", path.display()))?)
         }
-        StoreAction::Get { digest, out } => {
-            match out {
-                None => get(digest, &mut objects, desk.out, "standard output"),
-                Some(path) => {
-                    let place = path.display().to_string();
-                    // The first piece is verified before a file is made.
-                    objects.range(digest, 0, PIECE).map_err(|error| unreadable(&error))?;
-                    let mut file = File::create(path).map_err(|error| failure(USAGE, format!("{place}: {error}")))?;
-                    get(digest, &mut objects, &mut file, &place)
-                }
-            }
-        }
+        StoreAction::Get { digest, out } => match out {
+            None => get(digest, &mut objects, desk.out, "standard output"),
+            Some(path) => replace(path, |file| get(digest, &mut objects, file, &path.display().to_string())),
+        },
         StoreAction::Export { digests, out, json } => export(digests, out, *json, &mut objects, desk),
         StoreAction::Import { archive, json } => import(archive, *json, &mut objects, desk),
-        StoreAction::List => {
+        StoreAction::List { json } => {
             let all = objects.list().map_err(|error| unexpected(&error))?;
+            if *json {
+                return Ok(writeln!(desk.out, "{}", json!({ "version": 1, "objects": all }))?);
+            }
             Ok(all.iter().try_for_each(|digest| writeln!(desk.out, "{digest}"))?)
         }
         StoreAction::Pin { digest, name } => objects.pin(name, digest).map_err(|error| failure(USAGE, in_full(&error))),
@@ -183,8 +197,11 @@ pub(crate) fn run(action: &StoreAction, site: &Site, desk: &mut KeyDesk<'_>) -> 
             Err(error) => Err(unexpected(&error)),
         },
         StoreAction::Release { name } => release(name, &mut objects, desk),
-        StoreAction::Scrub { copy, json } => scrub(copy.as_deref(), *json, &mut objects, desk),
-        StoreAction::Gc { grace, json } => collect(*grace, *json, site, &mut objects, desk),
+        StoreAction::Scrub { copy, json } => scrub(copy.as_deref(), *json, site, &mut objects, desk),
+        StoreAction::Gc { grace, no_log, json } => {
+            let _log = hold_log(*no_log, site, desk)?;
+            collect(*grace, *json, site, &mut objects, desk)
+        }
     }
 }
 
@@ -234,23 +251,28 @@ fn export(
     if to_stdout {
         return objects.export(&roots, &mut no_references, desk.out).map(drop).map_err(told);
     }
-    // Beside it, and renamed when it is whole: a failure leaves what was there before.
-    let mut beside = out.to_path_buf().into_os_string();
-    beside.push(".part");
-    let place = |error: io::Error| failure(UNEXPECTED, format!("{}: {error}", out.display()));
-    let mut file = BufWriter::new(File::create(&beside).map_err(place)?);
-    let written = objects.export(&roots, &mut no_references, &mut file).map_err(told);
-    let kept = written.and_then(|_| file.get_ref().sync_all().and_then(|()| fs::rename(&beside, out)).map_err(place));
-    if kept.is_err() {
-        let _ = fs::remove_file(&beside); // The first error is the one to tell.
-    }
-    kept?;
+    replace(out, |file| objects.export(&roots, &mut no_references, file).map(drop).map_err(told))?;
     if json {
         writeln!(desk.out, "{}", json!({ "version": 1, "objects": roots }))?;
     } else {
         writeln!(desk.out, "{} objects in {}", roots.len(), out.display())?;
     }
     Ok(())
+}
+
+/// Writes a file beside `out` and renames it when it is whole: a failure leaves what was there before.
+fn replace(out: &Path, write: impl FnOnce(&mut dyn Write) -> Result<(), Failure>) -> Result<(), Failure> {
+    let mut beside = out.to_path_buf().into_os_string();
+    beside.push(".part");
+    let place = |error: io::Error| failure(UNEXPECTED, format!("{}: {error}", out.display()));
+    let mut file =
+        BufWriter::new(File::create(&beside).map_err(|error| failure(USAGE, format!("{}: {error}", out.display())))?);
+    let written = write(&mut file).and_then(|()| file.flush().map_err(place));
+    let kept = written.and_then(|()| file.get_ref().sync_all().and_then(|()| fs::rename(&beside, out)).map_err(place));
+    if kept.is_err() {
+        let _ = fs::remove_file(&beside); // The first error is the one to tell.
+    }
+    kept
 }
 
 fn import(path: &Path, json: bool, objects: &mut Cas<StoreDisk>, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
@@ -322,12 +344,19 @@ fn damaged_lease(name: &str) -> Failure {
     failure(REFUSED, format!("lease {name} is damaged and may name anything: `rtt store release {name}` gives it back"))
 }
 
-fn scrub(copy: Option<&Path>, json: bool, objects: &mut Cas<StoreDisk>, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
+fn scrub(
+    copy: Option<&Path>,
+    json: bool,
+    site: &Site,
+    objects: &mut Cas<StoreDisk>,
+    desk: &mut KeyDesk<'_>,
+) -> Result<(), Failure> {
     let mut copies = copy.map(open_copy).transpose()?;
     let name = format!("scrub-{}", std::process::id());
     let mut lease = objects.lease(&name, desk.now_unix_s + KEPT_S).map_err(|error| unexpected(&error))?;
     let source = copies.as_mut().map(|copies| copies as &mut dyn Source);
     let found = objects.scrub(&mut lease, source).map_err(|error| unexpected(&error))?;
+    let missing = missing(copies.as_mut(), site, objects, &mut lease, desk)?;
     objects.release(lease).map_err(|error| unexpected(&error))?;
     let leases = found.damaged_leases.as_deref();
     let repaired = |damage: &&Damage| matches!(damage.repair, Some(Ok(())));
@@ -335,7 +364,7 @@ fn scrub(copy: Option<&Path>, json: bool, objects: &mut Cas<StoreDisk>, desk: &m
         let told = json!({
             "version": 1, "objects": found.objects, "trees": found.trees,
             "damaged": found.damaged.iter().map(damage_json).collect::<Vec<_>>(),
-            "damaged_leases": leases.map(|leases| lease_json(leases, &[])),
+            "damaged_leases": leases.map(|leases| lease_json(leases, &[])), "missing": missing,
         });
         writeln!(desk.out, "{told}")?;
     } else {
@@ -346,6 +375,14 @@ fn scrub(copy: Option<&Path>, json: bool, objects: &mut Cas<StoreDisk>, desk: &m
             Some(leases) => lease_lines(leases, &[], desk.out)?,
             None => writeln!(desk.out, "a writer was at work, so leases were not read: run it again")?,
         }
+    }
+    if let Some(first) = missing.first() {
+        let (objects, way) =
+            (counted(missing.len(), "object"), "put it again, or name a store that has it with --copy");
+        return Err(failure(
+            REFUSED,
+            format!("{objects} that the log or a pin names not in the store, {first} first: {way}"),
+        ));
     }
     let unrepaired = found.damaged.iter().filter(|damage| !repaired(damage)).count();
     match (unrepaired, leases.and_then(<[_]>::first)) {
@@ -359,6 +396,27 @@ fn scrub(copy: Option<&Path>, json: bool, objects: &mut Cas<StoreDisk>, desk: &m
             ))
         }
     }
+}
+
+/// What the log or a pin names and the store lacks, after what `copies` has of it was put.
+fn missing(
+    mut copies: Option<&mut Cas<StoreDisk>>,
+    site: &Site,
+    objects: &mut Cas<StoreDisk>,
+    lease: &mut Lease,
+    desk: &KeyDesk<'_>,
+) -> Result<Vec<Digest>, Failure> {
+    let there: BTreeSet<Digest> = objects.list().map_err(|error| unexpected(&error))?.into_iter().collect();
+    let mut named = roots(site, desk)?;
+    named.extend(objects.pins().map_err(|error| unexpected(&error))?.into_iter().map(|(_, digest)| digest));
+    let mut missing: Vec<Digest> = named.difference(&there).copied().collect();
+    if let Some(copies) = &mut copies {
+        missing.retain(|digest| {
+            let copied = copies.open_object(digest).ok().map(|mut file| objects.put_stream(lease, &mut file));
+            !copied.is_some_and(|put| put.is_ok_and(|put| put == *digest))
+        });
+    }
+    Ok(missing)
 }
 
 /// Another store, which is only read.
@@ -391,6 +449,26 @@ fn damage_json(damage: &Damage) -> Value {
         "object": damage.digest, "quarantined": damage.quarantined, "unreadable": damage.unreadable.as_ref().map(|error| in_full(error)),
         "repaired": damage.repair.as_ref().map(Result::is_ok),
     })
+}
+
+/// Keeps plans from being begun while objects are removed: what one names then would not be seen any more.
+fn hold_log(no_log: bool, site: &Site, desk: &KeyDesk<'_>) -> Result<Option<StoreDisk>, Failure> {
+    if !site.has_log() {
+        roots(site, desk)?; // Whether the witness remembers one.
+        site.check_not_lost()?;
+        let way = "name the store with --store, or say --no-log where it never had one";
+        return if no_log {
+            Ok(None)
+        } else {
+            Err(failure(UNFIT, format!("there is no log that names objects: {way}")))
+        };
+    }
+    let mut disk = site.disk()?;
+    hold(&mut disk, WAL_FOLDER).map_err(|error| match error {
+        OpenError::Busy { .. } => failure(BUSY, in_full(&error)),
+        error => unexpected(&error),
+    })?;
+    Ok(Some(disk))
 }
 
 /// What the log names: the objects of the state that runs, of the one before, and of a plan that is open.
