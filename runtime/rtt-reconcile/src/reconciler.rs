@@ -318,7 +318,7 @@ impl<'a, D: Disk> Reconciler<'a, D> {
         now_unix_s: u64,
     ) -> Result<Verified<Plan>, ApplyError> {
         let plan = sealed.verify(keys)?; // REC-1
-        Plan::admit(&plan, &self.facts(&plan, terms), now_unix_s)?;
+        Plan::admit(&plan, &self.facts(&plan, terms), now_unix_s)?; // REC-4, REC-5, REC-11, REC-12
         let runs = self.scan()?;
         let drift = drift(&self.log.told().held, &runs);
         if !drift.is_empty() {
@@ -369,7 +369,7 @@ impl<'a, D: Disk> Reconciler<'a, D> {
         for (position, name) in plan.participants().into_iter().enumerate() {
             let participant = self.participants.get_mut(name).expect("its op had an effect");
             if let Err(error) = participant.prepare(id, &plan.ops_of(name)) {
-                return Ok(Err((Reason::PrepareFailed, rtt_seal::in_full(&error))));
+                return Ok(Err((Reason::PrepareFailed, rtt_seal::in_full(&error)))); // REC-2
             }
             let action = Action::Prepared { plan: model_plan(id), participant: position as u8 };
             if let Err(full) = self.write_where_there_is_room(action)? {
@@ -392,7 +392,7 @@ impl<'a, D: Disk> Reconciler<'a, D> {
     /// is durable: it may be the commit point.
     fn write_where_there_is_room(&mut self, action: Action) -> Result<Result<(), (Reason, String)>, WriteError> {
         match self.log.write(Entry::of(action)) {
-            Err(error) if error.is_no_space() => Ok(Err((Reason::NoSpace, rtt_seal::in_full(&error)))),
+            Err(error) if error.is_no_space() => Ok(Err((Reason::NoSpace, rtt_seal::in_full(&error)))), // REC-7
             written => written.map(Ok),
         }
     }
@@ -448,6 +448,7 @@ impl<'a, D: Disk> Reconciler<'a, D> {
                     (Err(source), None) => return Err(source.into()),
                 },
             }
+            assert_ne!(self.log.duty(), Some(duty), "REC-13: what was done is not owed again");
         }
         Ok(ended)
     }

@@ -279,6 +279,8 @@ impl Cause {
     pub const EXISTS: Cause = Cause::Errno(rustix::io::Errno::EXIST.raw_os_error());
     /// The disk is full.
     pub const NO_SPACE: Cause = Cause::Errno(rustix::io::Errno::NOSPC.raw_os_error());
+    /// The file would be longer than it may be.
+    pub const TOO_LARGE: Cause = Cause::Errno(rustix::io::Errno::FBIG.raw_os_error());
     /// The device failed.
     pub const INPUT_OUTPUT: Cause = Cause::Errno(rustix::io::Errno::IO.raw_os_error());
     /// Another holds the lock.

@@ -71,6 +71,12 @@ pub struct Opened {
     pub torn: Option<Torn>,
 }
 
+impl From<Scanned> for Opened {
+    fn from(scanned: Scanned) -> Opened {
+        Opened { records: scanned.records, tip: scanned.end.tip, torn: scanned.torn }
+    }
+}
+
 impl Opened {
     /// Digests of the records: leaves of the Merkle tree, for proofs.
     pub fn digests(&self) -> Vec<Digest> {
@@ -204,14 +210,23 @@ pub enum CheckpointError {
     Witness(#[from] WitnessError),
 }
 
-/// Reads a log without changing it, also while another process writes to it.
+/// Reads a log without changing it, also while another process writes to it: what is being written may then count as torn.
 ///
 /// # Errors
 /// [`OpenError`]; a log that does not exist is [`OpenError::Disk`].
 pub fn read_log(disk: impl Disk, options: &Options) -> Result<Opened, OpenError> {
     let mut files = SegmentFiles::new(disk, &options.folder);
-    let Scanned { records, end, torn, .. } = scan(&mut files, options)?;
-    Ok(Opened { records, tip: end.tip, torn })
+    let mut found = scan(&mut files, options);
+    // A writer may go on between two reads, so that a later one finds what follows records that an earlier one came too
+    // soon for. Those were durable before, and the next scan has them: damage that it finds as it was is the log's own.
+    while let Err(OpenError::Damaged(before)) = &found {
+        let again = scan(&mut files, options);
+        if matches!(&again, Err(OpenError::Damaged(after)) if after == before) {
+            return again.map(Opened::from);
+        }
+        found = again;
+    }
+    found.map(Opened::from)
 }
 
 /// WAL-8: whether the log that was found goes on from `witnessed`.

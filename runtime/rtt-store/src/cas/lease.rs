@@ -11,7 +11,7 @@
 //!
 //! Entries of objects are durable with the objects: the one sync of a put covers both. An entry lies in one sector, so a
 //! power cut leaves each whole or not there: zeros, or a short entry at the end, are of a put that was never
-//! acknowledged. All else is damage; a collection then removes no object.
+//! acknowledged. All else is damage, and so is a file of more than 1 GiB; a collection then removes no object.
 
 use super::Cas;
 use super::layout::{LEASES, Place, TEMPORARY, is_name, lease_of_temporary, lease_path};
@@ -22,10 +22,15 @@ use std::collections::BTreeSet;
 const ENTRY_BYTES: usize = 64;
 /// What every device writes whole or not at all.
 const SECTOR_BYTES: usize = 512;
+/// Most bytes of a lease: a longer file is none that a writer left.
+const MOST_BYTES: u64 = 1 << 30;
+/// Bytes of a lease that are read at once.
+const STEP_BYTES: usize = 1 << 20;
 const EXPIRY: u64 = 1;
 const OBJECT: u64 = 2;
 const CONTEXT: &str = "rtt-store 2026 cas lease entry";
 
+const _: () = assert!(STEP_BYTES.is_multiple_of(ENTRY_BYTES));
 // The write of an entry must not tear one beside it that was acknowledged.
 const _: () = assert!(SECTOR_BYTES.is_multiple_of(ENTRY_BYTES));
 
@@ -148,20 +153,24 @@ impl Entry {
     }
 }
 
-/// Reads the file of a lease; whether it is held is not in it.
-fn decode(name: &str, bytes: &[u8]) -> LeaseStatus {
-    let mut status =
-        LeaseStatus { name: name.into(), expires_unix_s: None, held: false, digests: BTreeSet::new(), damaged: 0 };
-    for (offset, bytes) in (0..).step_by(ENTRY_BYTES).zip(bytes.chunks_exact(ENTRY_BYTES)) {
-        if bytes.iter().all(|byte| *byte == 0) {
-            continue;
-        }
-        let entry = Entry::decode(name, offset, bytes);
-        status.damaged += usize::from(entry.is_none());
-        status.expires_unix_s = entry.map(|entry| entry.expires_unix_s);
-        status.digests.extend(entry.and_then(|entry| entry.digest));
+impl LeaseStatus {
+    /// Of a lease that has no entry.
+    fn empty(name: &str) -> LeaseStatus {
+        LeaseStatus { name: name.into(), expires_unix_s: None, held: false, digests: BTreeSet::new(), damaged: 0 }
     }
-    status
+
+    /// Takes the entries that lie from `offset` on; whether the lease is held is not in them.
+    fn take(&mut self, offset: u64, bytes: &[u8]) {
+        for (offset, bytes) in (offset..).step_by(ENTRY_BYTES).zip(bytes.chunks_exact(ENTRY_BYTES)) {
+            if bytes.iter().all(|byte| *byte == 0) {
+                continue;
+            }
+            let entry = Entry::decode(&self.name, offset, bytes);
+            self.damaged += usize::from(entry.is_none());
+            self.expires_unix_s = entry.map(|entry| entry.expires_unix_s);
+            self.digests.extend(entry.and_then(|entry| entry.digest));
+        }
+    }
 }
 
 impl<D: Disk> Cas<D> {
@@ -277,6 +286,9 @@ impl<D: Disk> Cas<D> {
             let expires_unix_s = lease.expires_unix_s;
             let entry = |digest: &Digest| Entry { digest: Some(*digest), expires_unix_s };
             let entries: Vec<Entry> = fresh.iter().map(entry).collect();
+            if lease.end + (entries.len() * ENTRY_BYTES) as u64 > MOST_BYTES {
+                return Err(DiskError { operation: "write", path: lease_path(&lease.name), cause: Cause::TOO_LARGE });
+            }
             if !entries.is_empty() {
                 cas.append(lease, &entries)?;
             }
@@ -302,9 +314,18 @@ impl<D: Disk> Cas<D> {
                 Err(error) if error.cause == Cause::WOULD_BLOCK => true,
                 locked => locked.map(|_| false)?,
             };
+            let mut status = LeaseStatus { held, ..LeaseStatus::empty(name) };
             let length = cas.length(file)?;
-            let bytes = cas.read(file, 0, length as usize, Vec::new())?;
-            Ok(LeaseStatus { held, ..decode(name, &bytes) })
+            if length > MOST_BYTES {
+                status.damaged = 1; // What it names is not to be told from what is not of it.
+                return Ok(status);
+            }
+            let mut bytes = Vec::new();
+            for offset in (0..length).step_by(STEP_BYTES) {
+                bytes = cas.read(file, offset, STEP_BYTES, bytes)?;
+                status.take(offset, &bytes);
+            }
+            Ok(status)
         })
     }
 
@@ -320,6 +341,12 @@ impl<D: Disk> Cas<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn decode(name: &str, bytes: &[u8]) -> LeaseStatus {
+        let mut status = LeaseStatus::empty(name);
+        status.take(0, bytes);
+        status
+    }
 
     fn three_entries() -> Vec<u8> {
         let entries = [(None, 10), (Some(Digest([7; 32])), 10), (None, 20)];

@@ -3,12 +3,12 @@
 //! WAL-3   A torn tail is what one write left in its middle: bytes behind the last whole record, in one segment, not
 //!         longer than a group, among which every whole record is of that group and in its place. It is cut, and said.
 //! WAL-4   Anything else behind the last whole record is damage: the log is refused, nothing is written, and segment,
-//!         offset and record are named.
+//!         offset and record are named. So is a segment that is longer than its header says, or than offsets can tell.
 
 use super::format::{self, BLOCK, NoHeader, Place, Record, Whole, is_zero};
 use super::group_commit::{End, GROUP_BYTES};
 use super::merkle::Frontier;
-use super::segment_files::SegmentFiles;
+use super::segment_files::{SegmentFiles, TooLong};
 use super::{Damage, OpenError, Options, Torn};
 use crate::Disk;
 use std::collections::VecDeque;
@@ -62,17 +62,36 @@ pub(crate) fn scan<D: Disk>(files: &mut SegmentFiles<D>, options: &Options) -> R
         if segment as usize != index {
             return Err(scan.damage(Place { segment: index as u32, offset: 0 }, "the segment is missing"));
         }
-        image = files.read(segment, image)?;
+        image = match files.read(segment, image, most_bytes)? {
+            Ok(bytes) => bytes,
+            Err(TooLong { bytes, most }) => {
+                let reason = format!("the segment has {bytes} bytes, expected at most {most}");
+                return Err(scan.damage(Place { segment, offset: most }, &reason));
+            }
+        };
         scan.segment(segment, &mut image)?;
     }
     scan.finish()
 }
 
+/// Most bytes of a segment that begins with `block`: what its header says, and without one what offsets can tell.
+fn most_bytes(block: &[u8]) -> u32 {
+    header(block).map_or(u32::MAX, |header| header.segment_bytes.try_into().unwrap_or(u32::MAX))
+}
+
+fn header(image: &[u8]) -> Result<format::SegmentHeader, NoHeader> {
+    if image.len() < BLOCK { Err(NoHeader::Broken) } else { format::decode_header(&image[..BLOCK]) }
+}
+
 impl Scan<'_> {
     fn segment(&mut self, segment: u32, image: &mut Vec<u8>) -> Result<(), OpenError> {
         let found = image.len();
-        let header = if found < BLOCK { Err(NoHeader::Broken) } else { format::decode_header(&image[..BLOCK]) };
-        let nominal = header.map_or(self.options.segment_bytes as usize, |header| header.segment_bytes as usize);
+        let header = header(image);
+        let nominal = header.map_or(u64::from(self.options.segment_bytes), |header| header.segment_bytes);
+        let Ok(nominal) = u32::try_from(nominal).map(|bytes| bytes as usize) else {
+            let reason = format!("the segment is said to have {nominal} bytes, expected at most {}", u32::MAX);
+            return Err(self.damage(Place { segment, offset: 0 }, &reason));
+        };
         if found < nominal {
             image.resize(nominal, 0);
             self.clear.push((segment, found..nominal));
@@ -252,6 +271,22 @@ mod tests {
     use crate::FileDisk;
     use format::{Head, SegmentHeader};
     use rtt_seal::{Digest, HostId};
+
+    /// A header that fits its digest is still no reason to ask for as much memory as it says.
+    #[test]
+    fn a_header_that_says_more_than_offsets_can_tell_is_refused() {
+        let options = Options::new(HostId(Digest::of(b"host")));
+        for (segment_bytes, is_refused) in [(1 << 16, false), (1 << 32, true), (u64::MAX, true)] {
+            let (origin, parent) = (options.origin, format::genesis(&options.origin));
+            let header = SegmentHeader { segment: 0, segment_bytes, origin, first_sequence: 0, parent };
+            let folder = tempfile::tempdir().expect("a folder");
+            std::fs::create_dir(folder.path().join("wal")).expect("a folder");
+            std::fs::write(folder.path().join("wal/00000000.seg"), format::encode_header(&header)).expect("a segment");
+            let mut files = SegmentFiles::new(FileDisk::open(folder.path()).expect("a disk"), "wal");
+            let found = scan(&mut files, &options).map(drop);
+            assert_eq!(matches!(found, Err(OpenError::Damaged(_))), is_refused, "{segment_bytes}: {found:?}");
+        }
+    }
 
     /// Whole records that cannot be right where they stand: each check alone refuses its own.
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! WAL-7   A segment has its name only after its zeros are on the disk, and is written to only after its name is.
 
+use super::format::BLOCK;
 use super::group_commit::Group;
 use crate::disk::{Access, Disk, DiskError, EntryKind, FileId, Request};
 use std::collections::BTreeMap;
@@ -19,6 +20,15 @@ pub(crate) struct SegmentFiles<D> {
     pub disk: D,
     folder: String,
     open: BTreeMap<u32, FileId>,
+}
+
+/// A segment that is longer than it can be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TooLong {
+    /// Its length.
+    pub bytes: u64,
+    /// Bytes that it can have.
+    pub most: u32,
 }
 
 impl<D: Disk> SegmentFiles<D> {
@@ -72,13 +82,33 @@ impl<D: Disk> SegmentFiles<D> {
         Ok(())
     }
 
-    /// All bytes of a segment.
-    pub fn read(&mut self, segment: u32, buffer: Vec<u8>) -> Result<Vec<u8>, DiskError> {
+    /// All bytes of a segment, or that it has more than `most` says of its first block.
+    pub fn read(
+        &mut self,
+        segment: u32,
+        buffer: Vec<u8>,
+        most: impl FnOnce(&[u8]) -> u32,
+    ) -> Result<Result<Vec<u8>, TooLong>, DiskError> {
         let file = self.disk.run(Request::Open { path: self.path(segment), access: Access::Read })?.opened();
-        let len = self.disk.run(Request::Length { file })?.length() as usize;
-        let read = self.disk.run(Request::Read { file, offset: 0, len, buffer });
+        let read = self.read_open(file, buffer, most);
         self.disk.run(Request::Close { file })?;
-        Ok(read?.bytes())
+        read
+    }
+
+    /// Looks at the length before it asks for as many bytes: what the file says of itself need not fit into memory.
+    fn read_open(
+        &mut self,
+        file: FileId,
+        buffer: Vec<u8>,
+        most: impl FnOnce(&[u8]) -> u32,
+    ) -> Result<Result<Vec<u8>, TooLong>, DiskError> {
+        let bytes = self.disk.run(Request::Length { file })?.length();
+        let head = self.disk.run(Request::Read { file, offset: 0, len: BLOCK, buffer })?.bytes();
+        let most = most(&head);
+        if bytes > u64::from(most) {
+            return Ok(Err(TooLong { bytes, most }));
+        }
+        Ok(Ok(self.disk.run(Request::Read { file, offset: 0, len: bytes as usize, buffer: head })?.bytes()))
     }
 
     /// Overwrites a range of a segment with zeros, durable when this returns.

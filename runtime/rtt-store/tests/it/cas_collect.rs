@@ -4,6 +4,7 @@ use crate::cas::{LATE, in_memory, lease, object, path_of, references, referring}
 use crate::cas_disk::{Failure, MemoryDisk, Names};
 use proptest::prelude::*;
 use rtt_seal::Digest;
+use rtt_store::FileDisk;
 use rtt_store::cas::{Cas, CollectError, Collected, Lease, ReadError, Source};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,6 +80,31 @@ fn a_lease_has_its_name_after_a_power_cut() {
     let _lease = lease(&mut cas);
     let mut left = Cas::open(cas.disk().cut_power(Names::Synced)).expect("the same store");
     assert_eq!(left.leases().expect("listed").expect("nobody is in a section").len(), 1);
+}
+
+/// CAS-12: what a file says of its length is not believed: a lease that is longer than any can be is a damaged one, keeps
+/// all, takes no object more, and goes when who takes it gives it back.
+#[test]
+fn cas_12_a_lease_that_is_too_long_is_damaged() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let open = || Cas::open(FileDisk::open(folder.path()).expect("a disk")).expect("a store");
+    let mut cas = open();
+    let mut dead = cas.lease("long", 50).expect("a lease");
+    cas.put(&mut dead, b"x").expect("put");
+    cas.leave(dead).expect("left");
+    let mut none = |_: &mut dyn Source, _: &Digest| Ok(Vec::new());
+    for (bytes, damaged) in [(1 << 30, 0), ((1 << 30) + 1, 1), (8 << 40, 1)] {
+        let file = std::fs::File::options().write(true).open(folder.path().join("cas/leases/long")).expect("there");
+        file.set_len(bytes).expect("a sparse file");
+        let leases = cas.leases().expect("listed").expect("nobody is in a section");
+        assert_eq!((leases.len(), leases[0].damaged), (1, damaged), "{bytes} bytes");
+    }
+    let collected = cas.collect(100, GRACE, &mut |_| Ok(Vec::new()), &mut none).expect("collected");
+    assert_eq!((collected.condemned, collected.damaged_leases.len()), (0, 1));
+    let mut taken = cas.lease("long", LATE).expect("taken");
+    assert!(cas.put(&mut taken, b"y").is_err(), "it cannot name what it could not keep");
+    cas.release(taken).expect("given back");
+    assert!(cas.leases().expect("listed").expect("nobody is in a section")[0].damaged == 0);
 }
 
 /// CAS-7: a lease that had ended when it was listed, and was taken again before the pass came to remove it, stays.

@@ -3,6 +3,7 @@
 
 use crate::wal_disk::{Image, LogDisk};
 use rtt_seal::{Digest, HostId};
+use rtt_store::FileDisk;
 use rtt_store::wal::OpenError;
 use rtt_store::wal::{BLOCK, Checkpoint, GROUP_BYTES, Opened, Options, Room, Wal, merkle, read_log};
 
@@ -427,6 +428,27 @@ fn wal_8_a_log_that_is_not_what_was_witnessed_is_refused() {
         wal.append(1, b"another history", Room::Ordinary).expect("appended");
     }
     assert!(matches!(open(&disk.image()), Err(OpenError::Rewritten { .. })));
+}
+
+/// WAL-4: what a file says of its length is not believed, whatever it is: sparse files of 8 TiB cost no disk.
+#[test]
+fn wal_4_a_segment_that_is_too_long_is_refused() {
+    let sample = sample();
+    let (header, offsets) = (u64::from(options().segment_bytes), u64::from(u32::MAX));
+    for (segment, bytes, most) in [(0, 8 << 40, header), (1, header + 1, header), (2, 8 << 40, offsets)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(folder.path().join("wal")).expect("a folder");
+        for (name, bytes) in &sample.image {
+            std::fs::write(folder.path().join(name), bytes).expect("a segment");
+        }
+        let file = std::fs::File::options().write(true).open(folder.path().join(path_of(segment))).expect("there");
+        file.set_len(bytes).expect("a sparse file");
+        let found = Wal::open(FileDisk::open(folder.path()).expect("a disk"), &options(), None).map(drop);
+        let Err(OpenError::Damaged(damage)) = found else { panic!("segment {segment} of {bytes} bytes: {found:?}") };
+        assert_eq!((damage.path, damage.offset), (path_of(segment), most), "{bytes} bytes");
+        assert_eq!(damage.reason, format!("the segment has {bytes} bytes, expected at most {most}"));
+        assert_eq!(file.metadata().expect("its length").len(), bytes, "the evidence was changed");
+    }
 }
 
 /// A reader that has a checkpoint alone is shown that a record is in the log, and that a later log goes on from it.

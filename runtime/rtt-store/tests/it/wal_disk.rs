@@ -45,6 +45,34 @@ struct Medium {
     groups: Vec<(u64, usize)>,
 }
 
+/// The disk of a reader, beside whom others act before one of its requests.
+pub struct Beside<F> {
+    pub disk: LogDisk,
+    /// How many requests come before.
+    pub before: u64,
+    pub act: Option<F>,
+}
+
+impl<F: FnOnce()> Disk for Beside<F> {
+    fn submit(&mut self, request: Request) -> Token {
+        if self.before == 0
+            && let Some(act) = self.act.take()
+        {
+            act();
+        }
+        self.before = self.before.saturating_sub(1);
+        self.disk.submit(request)
+    }
+
+    fn complete(&mut self) -> Option<(Token, Result<Answer, DiskError>)> {
+        self.disk.complete()
+    }
+
+    fn wait(&mut self, token: Token) -> Result<Answer, DiskError> {
+        self.disk.wait(token)
+    }
+}
+
 /// The disk; clones are the same one.
 #[derive(Clone, Debug, Default)]
 pub struct LogDisk(Arc<Mutex<Medium>>);
@@ -72,6 +100,13 @@ impl LogDisk {
         medium.fault = None;
         drop(medium);
         self.clone()
+    }
+
+    /// Changes a file behind the log's back.
+    pub fn change(&self, path: &str, change: impl FnOnce(&mut Vec<u8>)) {
+        let mut medium = self.medium();
+        let inode = medium.names[path];
+        change(&mut medium.inodes[inode].now);
     }
 
     /// The segments as they are now, synced or not.

@@ -2,12 +2,12 @@
 //! sync.
 
 use crate::wal_damage::{options, payload};
-use crate::wal_disk::{Fault, LogDisk};
+use crate::wal_disk::{Beside, Fault, LogDisk};
 use proptest::prelude::*;
 use rtt_seal::{Role, Sealed, SigningKey, TrustedKeys};
 use rtt_store::wal::{
-    AppendError, BLOCK, CHECKPOINT_KIND, Checkpoint, CommandWitness, FileWitness, Options, Pending, Room, Wal,
-    WalThread, Witness, read_log,
+    AppendError, BLOCK, CHECKPOINT_KIND, Checkpoint, CommandWitness, FileWitness, OpenError, Opened, Options, Pending,
+    Room, Wal, WalThread, Witness, read_log,
 };
 use rtt_store::{Backend, Cause, Counters, Counts, Disk, open_disk};
 use std::sync::Arc;
@@ -69,6 +69,46 @@ fn a_group_is_written_in_whole_blocks() {
     let is_whole =
         |(offset, bytes): &(u64, usize)| (*offset as usize).is_multiple_of(BLOCK) && bytes.is_multiple_of(BLOCK);
     assert!(groups.len() >= 40 && groups.iter().all(is_whole), "{groups:?}");
+}
+
+/// Whatever the writer gets done between two requests of a reader, in this segment and into the next ones, the reader finds
+/// a whole log with all that was acknowledged before it began. Damage is found as ever.
+#[test]
+fn a_log_is_read_beside_its_writer() {
+    for first in 1..16 {
+        for (more, damaged) in [(0, false), (1, false), (9, false), (30, false), (9, true)] {
+            for before in 0.. {
+                let disk = LogDisk::default();
+                let (mut wal, _) = Wal::open(disk.clone(), &options(), None).expect("a new log");
+                let mut append = |each| {
+                    wal.append(1, &payload(each), Room::Ordinary).expect("appended");
+                };
+                (0..first).for_each(&mut append);
+                if damaged {
+                    disk.change("wal/00000000.seg", |bytes| bytes[BLOCK + 70] ^= 1);
+                }
+                let act = Some(|| (first..first + more).for_each(&mut append));
+                let mut beside = Beside { disk: disk.clone(), before, act };
+                let found = read_log(&mut beside, &options());
+                check_beside(found, first, damaged, &format!("{first} records, {more} more before request {before}"));
+                if beside.act.is_some() {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+fn check_beside(found: Result<Opened, OpenError>, first: u64, damaged: bool, context: &str) {
+    match found {
+        // The only group there is may be damaged: then it counts as torn.
+        Ok(opened) if damaged => assert!(first == 1 && opened.torn.is_some(), "{context}"),
+        Ok(opened) => {
+            assert!(opened.records.len() as u64 >= first && opened.torn.is_none(), "{context}");
+            assert!(opened.records.iter().all(|record| record.payload == payload(record.sequence)), "{context}");
+        }
+        Err(error) => assert!(damaged && matches!(error, OpenError::Damaged(_)), "{context}: {error}"),
+    }
 }
 
 #[test]
