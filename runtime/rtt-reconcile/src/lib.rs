@@ -4,6 +4,7 @@
 //! [`Tree`] is the participant behind files, rings and the profile in force. The running state is read back, never
 //! remembered: what the log says and what runs are compared, and never made equal behind anybody's back.
 
+mod admission;
 mod entry;
 mod log;
 mod objects;
@@ -11,8 +12,9 @@ mod owned_tree;
 mod reconciler;
 mod tree;
 
+pub use admission::{Terms, admit, scan};
 pub use entry::{Beside, Entry, EntryError};
 pub use log::{Log, LogError, Planners, Told, WriteError, audit, unwitnessed};
 pub use objects::Objects;
-pub use reconciler::{ApplyError, Drift, Ended, Reconciler, SettleError, Terms};
+pub use reconciler::{ApplyError, Drift, Ended, Reconciler, SettleError};
 pub use tree::Tree;

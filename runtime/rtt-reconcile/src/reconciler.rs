@@ -20,31 +20,18 @@
 //!
 //! Not here: keys and files of an operator (`rtt`), what a participant does (`tree`), the log's bytes (`rtt-store`).
 
-use crate::entry::{Beside, Entry, begin_of, model_key, model_plan};
+use crate::admission::{Terms, admit, begin_on, drift, facts, scan};
+use crate::entry::{Beside, Entry, model_plan};
 use crate::log::{Log, LogError, Planners, WriteError};
-use rtt_model::{Action, Begin, Duty, Participants, Reason, Root, next_state};
+use rtt_model::{Action, Duty, Participants, Reason, Root};
 use rtt_plan::{
-    Build, EffectError, HostFacts, HostState, Inventory, Participant, ParticipantError, Plan, PlanId, Policy,
-    RefuseError, StateRoot,
+    EffectError, HostFacts, HostState, Participant, ParticipantError, Plan, PlanId, RefuseError, StateRoot,
 };
 use rtt_seal::{SealError, Sealed, TrustedKeys, Verified};
 use rtt_store::Disk;
 use rtt_store::wal::WitnessError;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
-
-/// What the host holds against a plan, beside its log.
-#[derive(Clone, Debug)]
-pub struct Terms {
-    /// The build that runs.
-    pub build: Build,
-    /// Version of the trust document in force.
-    pub trust_version: u64,
-    /// What plans may do here.
-    pub policy: Policy,
-    /// This machine's id; `None` where it cannot be told.
-    pub machine: Option<String>,
-}
 
 /// How a plan ended. Each is in the log.
 #[derive(Debug)]
@@ -268,13 +255,7 @@ impl<'a, D: Disk> Reconciler<'a, D> {
     /// # Errors
     /// [`ParticipantError`] where one cannot tell.
     pub fn scan(&mut self) -> Result<HostState, ParticipantError> {
-        let mut state = HostState::default();
-        for (name, participant) in &mut self.participants {
-            let malformed = |source| ParticipantError::State { participant: name.clone(), source: Box::new(source) };
-            let inventory = Inventory::from_canonical(&participant.scan()?).map_err(malformed)?;
-            state.participants.insert(name.clone(), inventory);
-        }
-        Ok(state)
+        scan(self.participants.values_mut())
     }
 
     /// What somebody changed behind the log's back.
@@ -288,22 +269,7 @@ impl<'a, D: Disk> Reconciler<'a, D> {
 
     /// What this host knows when it is asked to begin `plan`.
     pub fn facts(&self, plan: &Plan, terms: &Terms) -> HostFacts {
-        let state = &self.log.told().state;
-        let (id, key) = (plan.id(), model_key(plan.planner));
-        HostFacts {
-            host: self.log.host(),
-            build: terms.build,
-            build_floor: Build::from_u64(state.build()).expect("a Begin holds a build"),
-            generation: state.generation(),
-            root: StateRoot(rtt_seal::Digest(state.root().0)),
-            sequences: state.burnt(key).map(|burnt| (plan.planner, burnt)).into_iter().collect(),
-            attempted: BTreeSet::from_iter(state.was_attempted(model_plan(id)).then_some(id)),
-            clock_floor_unix_s: state.clock_unix_s(),
-            trust_version: terms.trust_version,
-            trust_version_floor: state.trust_version(),
-            policy: terms.policy.clone(),
-            machine: terms.machine.clone(),
-        }
+        facts(self.log.told(), self.log.host(), plan, terms)
     }
 
     /// Whether `sealed` would be begun now, and the plan: signature, terms, base and effect. Nothing is written.
@@ -317,17 +283,8 @@ impl<'a, D: Disk> Reconciler<'a, D> {
         terms: &Terms,
         now_unix_s: u64,
     ) -> Result<Verified<Plan>, ApplyError> {
-        let plan = sealed.verify(keys)?; // REC-1
-        Plan::admit(&plan, &self.facts(&plan, terms), now_unix_s)?; // REC-4, REC-5, REC-11, REC-12
-        let runs = self.scan()?;
-        let drift = drift(&self.log.told().held, &runs);
-        if !drift.is_empty() {
-            return Err(ApplyError::Drift(drift));
-        }
-        plan.effect(&runs)?;
-        let begin = self.begin_of(&plan, terms, now_unix_s);
-        next_state(&self.log.told().state, &Action::Begin(begin)).map_err(|broken| ApplyError::Begin(broken.into()))?;
-        Ok(plan)
+        let participants = self.participants.values_mut();
+        admit(self.log.told(), self.log.host(), participants, sealed, keys, terms, now_unix_s)
     }
 
     /// Carries a plan out, to one of its ends.
@@ -343,7 +300,7 @@ impl<'a, D: Disk> Reconciler<'a, D> {
     ) -> Result<Ended, ApplyError> {
         let envelope = sealed.as_bytes().to_vec();
         let plan = self.admit(sealed, keys, terms, now_unix_s)?;
-        let begin = self.begin_of(&plan, terms, now_unix_s);
+        let begin = begin_on(self.log.told(), &plan, terms, now_unix_s);
         let id = plan.id();
         let beside = Beside::Plan(Box::new((*plan).clone()), envelope);
         self.log.write(Entry { action: Action::Begin(begin), beside }).map_err(ApplyError::Begin)?;
@@ -353,12 +310,6 @@ impl<'a, D: Disk> Reconciler<'a, D> {
         };
         let ended = self.settle(reason, &cause)?;
         Ok(ended.expect("REC-3: a transaction was open"))
-    }
-
-    fn begin_of(&self, plan: &Plan, terms: &Terms, now_unix_s: u64) -> Begin {
-        let floor = self.log.told().state.clock_unix_s();
-        // REC-4, REC-5, REC-12: what `next_state` burns and raises with this record stays, whatever becomes of the plan.
-        begin_of(plan, now_unix_s.max(floor), terms.trust_version, terms.build.to_u64()) // REC-11
     }
 
     /// REC-2: every participant prepares, then Commit is written; or why the plan has to be aborted.
@@ -502,25 +453,6 @@ impl<'a, D: Disk> Reconciler<'a, D> {
 
 fn in_doubt(plan: PlanId, doing: &'static str, source: ParticipantError) -> SettleError {
     SettleError::Participant { plan, doing, source: Box::new(source) }
-}
-
-fn drift(held: &HostState, runs: &HostState) -> Vec<Drift> {
-    let mut found = Vec::new();
-    let names: BTreeSet<&String> = held.participants.keys().chain(runs.participants.keys()).collect();
-    for participant in names {
-        let items = |state: &HostState| state.participants.get(participant).cloned().unwrap_or_default().items;
-        let (held, runs) = (items(held), items(runs));
-        let all: BTreeSet<&String> = held.keys().chain(runs.keys()).collect();
-        for item in all.into_iter().filter(|item| held.get(*item) != runs.get(*item)) {
-            found.push(Drift {
-                participant: participant.clone(),
-                item: item.clone(),
-                held: held.get(item).copied(),
-                runs: runs.get(item).copied(),
-            });
-        }
-    }
-    found
 }
 
 fn root_of(root: Root) -> StateRoot {

@@ -20,7 +20,7 @@ mod witness;
 
 pub use checkpoint::Checkpoint;
 pub use format::{BLOCK, CHECKPOINT_KIND, Record};
-pub use group_commit::{GROUP_BYTES, Group, GroupCommit, PushError, Room};
+pub use group_commit::{GROUP_BYTES, Group, GroupCommit, PAYLOAD_MAX, PushError, Room};
 pub use local_wal::{LocalPending, LocalWal};
 pub use wal_thread::{Pending, WalThread};
 pub use witness::{CommandWitness, FileWitness, Witness, WitnessError};

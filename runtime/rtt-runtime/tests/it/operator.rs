@@ -146,7 +146,11 @@ fn a_plan_is_drafted_signed_tried_applied_and_led_back() {
     assert!(host.ok("plan diff one.json").contains("etc/app.conf: created"));
     assert!(host.ok("plan show one.json").contains("signed by  not signed"));
     assert!(host.ok(&format!("plan show {signed}")).contains(&format!("signed by  key {}: holds", host.planner)));
+    host.ok("plan status");
+    let all = || host.shell("find .rtt -printf '%p %T@ %C@ %s\\n' | sort");
+    let before = all();
     assert!(host.ok(&format!("plan apply {signed} --dry-run")).contains("nothing was written"));
+    assert_eq!(all(), before, "nothing was written");
     assert_eq!((host.runs(), host.status()["generation"].as_str()), (None, Some("0")));
     let told: Value = serde_json::from_str(&host.ok(&format!("plan apply {signed} --json"))).expect("JSON");
     assert_eq!((told["ended"].as_str(), told["generation"].as_str()), (Some("verified"), Some("1")));

@@ -18,6 +18,8 @@ use std::ops::Range;
 
 /// Most bytes of a group: a longer one is split. What is longer cannot have been torn by one write.
 pub const GROUP_BYTES: usize = 1 << 20;
+/// Most bytes of a payload, where a segment holds a whole group.
+pub const PAYLOAD_MAX: usize = GROUP_BYTES - BLOCK - OVERHEAD;
 /// Digests that wait for the Merkle tree before they are folded into it, off the way of a lone record.
 const UNFOLDED: usize = 1024;
 

@@ -202,22 +202,13 @@ fn apply(wanted: &Apply, only: Option<Kind>, site: &Site, desk: &mut KeyDesk<'_>
     }
     let now = desk.now_unix_s;
     if wanted.dry_run {
-        site.check_settled(desk)?;
+        let read = site.check_settled(desk)?;
+        let admitted =
+            site.admit(&read, sealed, &keys, &terms, now)?.map_err(|error| refused(&error, read.host, site))?;
+        site.check_objects(&admitted.ops, now)?;
+        return would(&admitted, &read.told, wanted.json, desk);
     }
     site.with(desk, |reconciler, desk| {
-        if wanted.dry_run {
-            let host = reconciler.log().host();
-            let admitted = reconciler.admit(sealed, &keys, &terms, now).map_err(|error| refused(&error, host, site))?;
-            site.check_objects(&admitted.ops, now)?;
-            let difference = admitted.diff(&reconciler.log().told().held);
-            if wanted.json {
-                let told = json!({ "version": 1, "plan": plan.id(), "dry_run": true, "difference": difference });
-                writeln!(desk.out, "{told}")?;
-            } else {
-                writeln!(desk.out, "{}\nit would be begun; nothing was written", difference.to_string().trim_end())?;
-            }
-            return Ok(());
-        }
         let host = reconciler.log().host();
         // What is not there would use the plan up: it is attempted once.
         if let Err(lacks) = site.check_present(&plan.ops) {
@@ -227,6 +218,16 @@ fn apply(wanted: &Apply, only: Option<Kind>, site: &Site, desk: &mut KeyDesk<'_>
         let ended = reconciler.apply(sealed, &keys, &terms, now).map_err(|error| refused(&error, host, site))?;
         told(&plan, &ended, wanted.json, desk)
     })
+}
+
+/// What a plan that would be begun would do.
+fn would(plan: &Plan, told: &Told, json: bool, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
+    let difference = plan.diff(&told.held);
+    if json {
+        let told = json!({ "version": 1, "plan": plan.id(), "dry_run": true, "difference": difference });
+        return Ok(writeln!(desk.out, "{told}")?);
+    }
+    Ok(writeln!(desk.out, "{}\nit would be begun; nothing was written", difference.to_string().trim_end())?)
 }
 
 fn told(plan: &Plan, ended: &Ended, json: bool, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {

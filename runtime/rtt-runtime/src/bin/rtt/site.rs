@@ -11,8 +11,8 @@ use rtt_model::Begin;
 use rtt_plan::{Build, Op, Participant, Plan, Policy};
 use rtt_profile::Knobs;
 use rtt_reconcile::{
-    Beside, Ended, Entry, Log, LogError, Objects, Planners, Reconciler, SettleError, Terms, Told, Tree, audit,
-    unwitnessed,
+    ApplyError, Beside, Ended, Entry, Log, LogError, Objects, Planners, Reconciler, SettleError, Terms, Told, Tree,
+    admit, audit, unwitnessed,
 };
 use rtt_seal::{
     Digest, HostId, Role, Sealed, SigningKey, TrustStore, TrustStoreError, TrustedKeys, Verified, VerifyingKey,
@@ -69,6 +69,8 @@ pub(crate) struct ReadLog {
     pub witnessed: Option<u64>,
     /// This host's public key.
     pub keys: TrustedKeys,
+    /// This host.
+    pub host: HostId,
 }
 
 /// The objects of the store, for participants.
@@ -224,7 +226,7 @@ impl Site {
         if let Some(witnessed) = &witnessed {
             check_witnessed(&opened.records, &Site::options(host), witnessed).map_err(|error| refused(&error))?;
         }
-        Ok(ReadLog { opened, told, witnessed: witnessed.map(|witnessed| witnessed.size), keys })
+        Ok(ReadLog { opened, told, witnessed: witnessed.map(|witnessed| witnessed.size), keys, host })
     }
 
     /// Reads the log, checks it against the protocol and the witness, and writes nothing.
@@ -241,16 +243,29 @@ impl Site {
     }
 
     /// Whether opening the log for writing would only read: what a crash left to do is not for a dry run.
-    pub(crate) fn check_settled(&self, desk: &KeyDesk<'_>) -> Result<(), Failure> {
+    pub(crate) fn check_settled(&self, desk: &KeyDesk<'_>) -> Result<ReadLog, Failure> {
         let read = self.read(desk)?;
         let open = read.told.state.open().map(|open| format!("plan {} is {}", open.plan(), open.phase()));
         let torn = read.opened.torn.as_ref().map(ToString::to_string);
         let unsealed = rtt_model::resolve(&read.told.state).map(|_| "the last plan is not sealed".to_owned());
         let missed = self.missed(&read)?.map(|_| "the witness has not seen the last checkpoint".to_owned());
         match open.or(torn).or(unsealed).or(missed) {
-            None => Ok(()),
+            None => Ok(read),
             Some(why) => Err(failure(UNFIT, format!("{why}: `rtt plan status` ends that; nothing was written"))),
         }
+    }
+
+    /// Whether a plan would be begun on the log that was read, and on what runs. Writes nothing.
+    pub(crate) fn admit(
+        &self,
+        read: &ReadLog,
+        sealed: Sealed<Plan>,
+        keys: &TrustedKeys,
+        terms: &Terms,
+        now_unix_s: u64,
+    ) -> Result<Result<Verified<Plan>, ApplyError>, Failure> {
+        let mut participants = self.participants(now_unix_s)?;
+        Ok(admit(&read.told, read.host, &mut participants, sealed, keys, terms, now_unix_s))
     }
 
     /// Checks every signature in the log again; the last checkpoint, and whether the plans' signatures could be checked,
