@@ -154,6 +154,14 @@ impl Inode {
         self.dirty.iter_mut().for_each(|(side, _)| *side = For::Both);
     }
 
+    /// What is found is what there is from now on: whoever reads the file has gone on from it, so that what was meant and never
+    /// came there is nobody's copy any more.
+    pub fn accept(&mut self) {
+        self.intact = None;
+        self.dirty.retain(|(side, _)| *side != For::Intact);
+        self.dirty.iter_mut().for_each(|(side, _)| *side = For::Both);
+    }
+
     /// The power is cut: what was dirty is kept in part. Tells what happened.
     pub fn cut(&mut self, draw: &mut SplitMix64, mut struck: impl FnMut(Strike)) {
         let dirty = std::mem::take(&mut self.dirty);

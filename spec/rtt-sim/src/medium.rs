@@ -119,6 +119,15 @@ impl Medium {
         }
     }
 
+    /// Takes the files in this folder as they are found for what was meant.
+    pub fn accept(&mut self, folder: &str) {
+        for (_, node) in self.names.list(folder) {
+            if let Node::File(file) = node {
+                self.inodes[file].accept();
+            }
+        }
+    }
+
     /// Names and contents of the files in a folder, as they are read.
     pub fn contents(&self, folder: &str) -> Vec<(String, Vec<u8>)> {
         let files = self.names.list(folder).filter_map(|(name, node)| match node {

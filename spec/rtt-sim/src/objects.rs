@@ -244,6 +244,10 @@ impl World<'_> {
     fn taint_leases(&mut self) {
         for (name, claim) in &mut self.objects.leases {
             claim.is_tainted |= self.device.with(|medium| medium.is_erased(&format!("cas/leases/{name}")));
+            if claim.is_tainted {
+                // Also once a record names them: they may have been removed before it did.
+                self.objects.tainted.extend(&claim.digests);
+            }
         }
     }
 

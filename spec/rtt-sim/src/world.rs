@@ -250,6 +250,8 @@ impl<'k> World<'k> {
                 }
                 self.feed_ledger.opened(opened.records.len());
                 image.judge(&Ok(opened)).map_err(|why| format!("feed, opened: {why}"))?;
+                // A group that went astray and was cut off for it must not come back behind those that follow now.
+                self.device.with(|medium| medium.accept(FEED));
                 self.feed = Some(wal);
                 Ok(true)
             }
