@@ -89,6 +89,7 @@ impl World<'_> {
         // A pin that was asked for and not acknowledged may stand.
         let pins = cas.pins().map_err(|error| rtt_seal::in_full(&error))?;
         protected.extend(pins.into_iter().map(|(_, digest)| digest));
+        protected.extend(self.roots()); // Also what may have been lost before it was named.
         if let Some(digest) = stored.iter().find(|digest| !protected.contains(*digest)) {
             return Err(format!("CAS-5: object {digest} is named by nothing and still there after {PASSES} passes"));
         }

@@ -217,6 +217,8 @@ pub struct ObjectLedger {
     pub pins: BTreeSet<Digest>,
     /// Objects that were found damaged and moved aside, until they are put again.
     pub tainted: BTreeSet<Digest>,
+    /// Objects that a lease named by an entry that was lost: a collection may have taken them before a record named them.
+    pub unsure: BTreeSet<Digest>,
 }
 
 impl ObjectLedger {

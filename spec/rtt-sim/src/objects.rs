@@ -100,6 +100,7 @@ impl World<'_> {
             }
             self.objects.known.insert(*digest, bytes.clone());
             self.objects.tainted.remove(digest);
+            self.objects.unsure.remove(digest);
         }
         self.objects.leases.entry(lease.to_owned()).or_default().digests.extend(&digests);
         self.taint_leases();
@@ -191,7 +192,7 @@ impl World<'_> {
     pub(crate) fn protected(&self) -> BTreeSet<Digest> {
         let mut protected = self.objects.claimed(self.now);
         protected.extend(self.roots());
-        protected.retain(|digest| !self.objects.tainted.contains(digest));
+        protected.retain(|digest| !self.objects.tainted.contains(digest) && !self.objects.unsure.contains(digest));
         protected
     }
 
@@ -246,7 +247,7 @@ impl World<'_> {
             claim.is_tainted |= self.device.with(|medium| medium.is_erased(&format!("cas/leases/{name}")));
             if claim.is_tainted {
                 // Also once a record names them: they may have been removed before it did.
-                self.objects.tainted.extend(&claim.digests);
+                self.objects.unsure.extend(&claim.digests);
             }
         }
     }

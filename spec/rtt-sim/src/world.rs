@@ -241,17 +241,17 @@ impl<'k> World<'k> {
         if self.judge_log(FEED, found, &image, is_damaged, injected, judged)? == Probe::Again {
             return Ok(false);
         }
+        // It is gone on from as it was read: a group that went astray must not come back behind those that follow now.
+        self.device.with(|medium| medium.accept(FEED));
         let image = self.image(FEED);
         match Wal::open(self.device.handle(), &options, None) {
             Ok((wal, opened)) => {
-                let is_damaged = self.device.with(|medium| medium.is_folder_damaged(FEED));
+                let is_damaged = is_damaged || self.device.with(|medium| medium.is_folder_damaged(FEED));
                 if self.feed_ledger.judge(&opened.records, is_damaged)? == Found::CutShort {
                     return Err("feed: cut short by opening it, and not by reading it".into());
                 }
                 self.feed_ledger.opened(opened.records.len());
                 image.judge(&Ok(opened)).map_err(|why| format!("feed, opened: {why}"))?;
-                // A group that went astray and was cut off for it must not come back behind those that follow now.
-                self.device.with(|medium| medium.accept(FEED));
                 self.feed = Some(wal);
                 Ok(true)
             }
