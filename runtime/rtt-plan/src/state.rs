@@ -218,9 +218,10 @@ impl HostState {
     /// Whether each participant's text can be read back: the last op of one that is too large is told.
     fn check_sizes(&self, ops: &[Op]) -> Result<(), EffectError> {
         for (name, inventory) in &self.participants {
-            let bytes = inventory.to_canonical().len();
             let last = ops.iter().enumerate().rfind(|(_, op)| op.participant() == name);
-            if let Some((index, op)) = last.filter(|_| bytes > STATE_LIMIT) {
+            let Some((index, op)) = last else { continue };
+            let bytes = inventory.to_canonical().len();
+            if bytes > STATE_LIMIT {
                 let (participant, item) = (op.participant(), op.item().to_owned());
                 return Err(EffectError::Op { index, source: ConflictError::TooLarge { participant, item, bytes } });
             }

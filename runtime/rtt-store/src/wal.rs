@@ -2,7 +2,8 @@
 //!
 //! A log is a folder of segments, [`format`](mod@format) says how. [`GroupCommit`] decides what is written, without a
 //! disk; [`Wal`] carries it out over a [`Disk`], on the caller's thread, [`LocalWal`] there too, for many tasks, and
-//! [`WalThread`] on a thread of its own for many threads. The log knows of a record only its kind and its bytes; kind 255 is its own, a signed [`Checkpoint`].
+//! [`WalThread`] on a thread of its own for many threads. The log knows of a record only its kind and its bytes; kind 255
+//! is its own, a signed [`Checkpoint`].
 //!
 //! WAL-8   A log that is shorter than what a witness saw of it, or another, is refused before anything is written.
 //!

@@ -5,7 +5,8 @@ use crate::host::{Host, NOW, World, profile, put, records, ring, witnessed};
 use rtt_plan::Op;
 use rtt_reconcile::{ApplyError, Ended, Log, LogError, Reconciler, SettleError, audit};
 use rtt_seal::{Digest, Role, Sealed, SigningKey, TrustedKeys, in_full};
-use rtt_store::wal::{CHECKPOINT_KIND, Checkpoint, FileWitness, OpenError, Witness, WitnessError};
+use rtt_store::FileDisk;
+use rtt_store::wal::{CHECKPOINT_KIND, Checkpoint, OpenError, Witness, WitnessError};
 use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
@@ -30,8 +31,16 @@ impl Witness for Deaf {
     }
 }
 
+/// A reconciler whose witness stops to remember once the cell says so.
+fn open_with_deaf<'a>(host: &'a Host, world: &World) -> (Reconciler<'a, FileDisk>, Rc<Cell<bool>>) {
+    let deaf = Rc::new(Cell::new(false));
+    let witness = Deaf { witness: host.witness(), deaf: Rc::clone(&deaf) };
+    let (log, _) = Log::open(host.disk(), &host.options(), &host.key, Box::new(witness)).expect("a log");
+    (Reconciler::open(log, world.participants(), &host.planners()).expect("opens").0, deaf)
+}
+
 fn witness_file(host: &Host) -> std::path::PathBuf {
-    FileWitness { path: host.folder.path().join("witness") }.path
+    host.folder.path().join("witness")
 }
 
 fn ops(tag: &[u8]) -> Vec<Op> {
@@ -42,10 +51,8 @@ fn ops(tag: &[u8]) -> Vec<Op> {
 /// off unseen.
 #[test]
 fn what_the_witness_missed_it_is_given_later() {
-    let (host, world, deaf) = (Host::new(), World::default(), Rc::new(Cell::new(false)));
-    let witness = Deaf { witness: host.witness(), deaf: Rc::clone(&deaf) };
-    let (log, _) = Log::open(host.disk(), &host.options(), &host.key, Box::new(witness)).expect("a log");
-    let (mut reconciler, _) = Reconciler::open(log, world.participants(), &host.planners()).expect("opens");
+    let (host, world) = (Host::new(), World::default());
+    let (mut reconciler, deaf) = open_with_deaf(&host, &world);
     let (held, seen) = (world.runs(), witnessed(&host).size);
     deaf.set(true);
     let plan = host.plan(&held, 0, 1, ops(b"1"));
@@ -121,10 +128,8 @@ fn rec_1_recovery_carries_out_only_what_a_planner_signed() {
 /// REC-1: what is closed, or only aborts, is taken over and sealed no more than what runs on.
 #[test]
 fn rec_1_what_the_witness_has_not_seen_needs_a_signature() {
-    let (host, world, deaf) = (Host::new(), World::default(), Rc::new(Cell::new(false)));
-    let witness = Deaf { witness: host.witness(), deaf: Rc::clone(&deaf) };
-    let (log, _) = Log::open(host.disk(), &host.options(), &host.key, Box::new(witness)).expect("a log");
-    let (mut reconciler, _) = Reconciler::open(log, world.participants(), &host.planners()).expect("opens");
+    let (host, world) = (Host::new(), World::default());
+    let (mut reconciler, deaf) = open_with_deaf(&host, &world);
     deaf.set(true);
     let plan = host.plan(&world.runs(), 0, 1, ops(b"1"));
     assert!(reconciler.apply(plan, &host.keys, &host.terms, NOW).is_err(), "closed, and not sealed");

@@ -97,7 +97,7 @@ impl GroupCommit {
     /// Goes on at the end of a log whose new segments have `segment_bytes`.
     pub(crate) fn new(origin: HostId, segment_bytes: usize, reserve: usize, end: End) -> GroupCommit {
         let least = segment_bytes.min(end.spares.iter().copied().min().unwrap_or(usize::MAX));
-        let limit = least.saturating_sub(reserve).min(GROUP_BYTES).saturating_sub(BLOCK + OVERHEAD);
+        let limit = least.saturating_sub(reserve + BLOCK + OVERHEAD).min(PAYLOAD_MAX);
         GroupCommit {
             origin,
             reserve,

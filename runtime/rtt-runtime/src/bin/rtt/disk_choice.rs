@@ -5,10 +5,11 @@
 
 use crate::failure::{Failure, REFUSED, UNEXPECTED, failure};
 use crate::output::DiskChoice;
+use rtt_measure::write_whole;
 use rtt_seal::{in_full, strict_json};
 use rtt_store::{Backend, Disk, Probed, open_disk, probe};
 use rtt_units::Nanos;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use std::time::Instant;
 
@@ -55,12 +56,7 @@ pub(crate) fn choose(folder: &Path) -> Result<(String, String), Failure> {
     let probed = probe(folder, clock).map_err(|error| failed(&error))?;
     let (words, choice) = told(&probed);
     let text = serde_json::to_string(&choice).expect("a choice is JSON");
-    let new = folder.join("disk.json.new");
-    let gone = std::fs::remove_file(&new);
-    gone.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
-        .and_then(|()| std::fs::File::create_new(&new)?.write_all(text.as_bytes()))
-        .and_then(|()| std::fs::rename(&new, folder.join(FILE)))
-        .map_err(|error| failed(&error))?;
+    write_whole(&folder.join(FILE), text.as_bytes()).map_err(|error| failed(&error))?;
     Ok((words, text))
 }
 

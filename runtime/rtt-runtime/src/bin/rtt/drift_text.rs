@@ -72,8 +72,8 @@ fn heal(drift: &Drift, path: &Path, host: HostId, site: &Site) -> String {
             None => format!("no plan in the log holds the knobs of {}", held.object),
         };
     }
-    // What stands there goes once the bytes are there: it may be somebody's only copy.
-    // Beside `current`, where no plan has an item.
+    // What stands there goes once the bytes are there: it may be somebody's only copy. They come beside `current`, where
+    // no plan has an item.
     let (folder, new) =
         (quoted(path.parent().unwrap_or(Path::new("."))), quoted(&current.with_file_name("healed.new")));
     let get = format!("mkdir -p {folder} && rtt store get {} --out {new}{}", held.object, site.store_option());

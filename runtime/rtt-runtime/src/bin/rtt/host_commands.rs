@@ -6,7 +6,7 @@ use crate::disk_choice;
 use crate::failure::Failure;
 use crate::key_commands::KeyDesk;
 use crate::private_key;
-use crate::site::check_key_is_there;
+use crate::site::{STORE, check_key_is_there};
 use clap::Subcommand;
 use rtt_seal::{HostId, Role, SigningKey};
 use serde_json::json;
@@ -28,7 +28,7 @@ key are one host.")]
         #[arg(long, value_name = "DIR", default_value = ".rtt/keys")]
         public: PathBuf,
         /// Directory of the store: where it holds a log, this host has a key, and none is made.
-        #[arg(long, value_name = "DIR", default_value = ".rtt/store")]
+        #[arg(long, value_name = "DIR", default_value = STORE)]
         store: PathBuf,
         /// Print the result as JSON.
         #[arg(long)]

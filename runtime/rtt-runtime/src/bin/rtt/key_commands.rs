@@ -6,6 +6,7 @@
 use crate::failure::{Failure, REFUSED, UNEXPECTED, UNFIT, USAGE, failure};
 use crate::key_text;
 use crate::private_key::{self, Ask, Protect, Unlock};
+use crate::site::{STORE, has_log};
 use crate::trust_draft::{Draft, TrustChange};
 use clap::{Args, Subcommand};
 use rtt_seal::{
@@ -227,11 +228,11 @@ fn begin(init: &Init, desk: &mut KeyDesk<'_>) -> Result<(), Failure> {
     if let Some(file) = files.iter().find(|file| file.symlink_metadata().is_ok()) {
         return Err(failure(USAGE, format!("{} exists and is not replaced; move it away", file.display())));
     }
-    if Path::new(".rtt/store/wal").is_dir() {
+    if has_log(Path::new(STORE)) {
         let what = "its plans were signed under a trust that is not here";
         let way =
             "bring that back from a copy, or with `rtt key init --from`: under a new one the log no longer verifies";
-        writeln!(desk.warnings, "rtt: warning: .rtt/store has a log. Where {what}, {way}")?;
+        writeln!(desk.warnings, "rtt: warning: {STORE} has a log. Where {what}, {way}")?;
     }
     let threshold = init.threshold.unwrap_or(u32::from(init.root_keys.min(2)));
     if !(1..=u32::from(init.root_keys)).contains(&threshold) {

@@ -23,11 +23,13 @@ use rtt_store::wal::{
     Checkpoint, CommandWitness, FileWitness, OpenError, Opened, Options, Record, Witness, check_witnessed, read_log,
 };
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+/// Where a host's store is, where nothing else is said.
+pub(crate) const STORE: &str = ".rtt/store";
 /// Where the last checkpoint is remembered, where nothing else is said.
 const WITNESS: &str = ".rtt/witness/checkpoint.json";
 /// Where the policy is, if there is one.
@@ -36,7 +38,7 @@ const POLICY: &str = ".rtt/policy.json";
 #[derive(Args)]
 pub(crate) struct Site {
     /// Directory of the store: objects and log.
-    #[arg(long, value_name = "DIR", default_value = ".rtt/store", global = true)]
+    #[arg(long, value_name = "DIR", default_value = STORE, global = true)]
     store: PathBuf,
     /// Directory whose files, rings and profile plans change; read what runs at DIR/files/current and so on.
     #[arg(long, value_name = "DIR", default_value = ".rtt/managed", global = true)]
@@ -346,15 +348,17 @@ impl Site {
         Ok(())
     }
 
-    /// Whether all that `ops` put is in the store; whether it is whole, the plan's prepare finds out.
+    /// Whether all that `ops` put is in the store; whether all of it is whole, the plan's prepare finds out.
     pub(crate) fn check_present(&self, ops: &[Op]) -> Result<(), Failure> {
-        let there: BTreeSet<Digest> =
-            self.objects()?.list().map_err(|error| failure(UNEXPECTED, in_full(&error)))?.into_iter().collect();
-        let lacks = ops.iter().enumerate().find(|(_, op)| op.object().is_some_and(|object| !there.contains(&object)));
-        let Some((index, op)) = lacks else { return Ok(()) };
-        let object = op.object().expect("one that is lacking");
-        let why = format!("op {index}: object {object} for {} is not in the store: rtt store put FILE", op.item());
-        Err(failure(PLAN_REFUSED, format!("the plan was not begun: {why}")))
+        let mut objects = self.objects()?;
+        for (index, op) in ops.iter().enumerate() {
+            let Some(object) = op.object() else { continue };
+            if let Err(ReadError::Missing { .. }) = objects.range(&object, 0, 1) {
+                let why = format!("op {index}: object {object} for {} is not in the store", op.item());
+                return Err(failure(PLAN_REFUSED, format!("the plan was not begun: {why}: rtt store put FILE")));
+            }
+        }
+        Ok(())
     }
 
     fn profile_rules(&self, now_unix_s: u64) -> ProfileRules {
@@ -368,7 +372,7 @@ impl Site {
 
     /// The option that names the store, where it is not in its usual place.
     pub(crate) fn store_option(&self) -> String {
-        let usual = self.store == Path::new(".rtt/store");
+        let usual = self.store == Path::new(STORE);
         if usual { String::new() } else { format!(" --store {}", drift_text::quoted(&self.store)) }
     }
 
@@ -507,7 +511,8 @@ pub(crate) fn check_key_is_there(key: &Path, store: &Path) -> Result<(), Failure
     Err(failure(UNFIT, format!("{why}. A new key makes another host: for that, move {store} away first")))
 }
 
-fn has_log(store: &Path) -> bool {
+/// Whether a log was begun in this store.
+pub(crate) fn has_log(store: &Path) -> bool {
     store.join("wal").is_dir()
 }
 
