@@ -164,6 +164,14 @@ mod tests {
         assert!(!tree.exists());
     }
 
+    /// A bind mount has the device of what it shows, so that only the kernel can tell.
+    #[test]
+    fn a_mount_is_told_by_the_kernel() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert!(is_mount(Path::new("/proc")).expect("there"));
+        assert!(!is_mount(folder.path()).expect("there") && !is_mount(Path::new("/proc/self/status")).expect("there"));
+    }
+
     /// What a plan puts, what stays and what is read back all pass here.
     #[test]
     fn a_file_of_any_length_passes_in_pieces_of_one_size() {
