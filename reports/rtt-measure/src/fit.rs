@@ -54,8 +54,8 @@ pub struct FitPoint {
     pub origin: Origin,
     /// The trials that measured it.
     pub trials: Vec<String>,
-    /// exp(weighted mean log p99) over scenarios and conditions, in the problem's unit; absent where a trial gave no
-    /// result.
+    /// Geometric mean over scenarios of the calm typical p99, over all times that it was measured, in the problem's unit;
+    /// absent where a trial gave no result.
     pub objective: Option<f64>,
     /// The same under the model, once all was measured.
     pub posterior: Option<Interval>,
@@ -99,7 +99,7 @@ pub struct PairRow {
     pub regime: Option<String>,
 }
 
-/// p99 of both arms over the confirmation, one scenario and condition.
+/// Both arms over the confirmation, one scenario and condition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArmRow {
@@ -107,10 +107,72 @@ pub struct ArmRow {
     pub scenario: String,
     /// Whether faults ran beside it.
     pub faulted: bool,
-    /// The incumbent's p99 in the problem's unit.
+    /// What decides, of the incumbent, in the problem's unit: calm, the typical p99; under faults, the time to recover.
     pub incumbent: Interval,
     /// The tuned point's.
     pub tuned: Interval,
+    /// p99 over whole runs, interruptions included, of the incumbent.
+    pub whole_incumbent: Interval,
+    /// The tuned point's.
+    pub whole_tuned: Interval,
+}
+
+/// The pairs under faults.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaultedPart {
+    /// How much longer a recovery may be before it counts as worse: a ratio, 0.1.
+    pub margin: f64,
+    /// Time to recover of the incumbent over a run's faults, in the problem's unit.
+    pub recovery_incumbent: Interval,
+    /// The tuned point's.
+    pub recovery_tuned: Interval,
+    /// Tuned over incumbent.
+    pub ratio: Interval,
+    /// Whether these pairs say that the tuned point is better.
+    pub better: bool,
+    /// Whether they say that it is worse, by more than the margin.
+    pub worse: bool,
+    /// The pairs in order.
+    pub pairs: Vec<PairRow>,
+}
+
+/// Slices of the calm pairs that stalled or were left out: of the incumbent, of the tuned point.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StallRow {
+    /// Slices that were judged.
+    pub slices: [u32; 2],
+    /// Those beyond three times the slower arm's typical p99.
+    pub stalled: [u32; 2],
+    /// Slices beside them that were left out, since the host held the generator up.
+    pub held_up: [u32; 2],
+    /// Wealth against "the tuned point stalls no more often".
+    pub wealth_tuned_more: f64,
+}
+
+/// The recommended point against the best preset, in calm pairs of their own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PresetCheck {
+    /// The preset.
+    pub preset: String,
+    /// Pairs that gave a result.
+    pub pairs: u32,
+    /// Recommended point over preset; absent where fewer than two pairs gave a result.
+    pub ratio: Option<Interval>,
+    /// What the pairs say: `faster`, `slower`, or `undecided` where neither is shown.
+    pub says: String,
+}
+
+/// Where the measuring time went, in milliseconds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimeSpent {
+    /// By part of the run, in order.
+    pub parts: Vec<(String, u64)>,
+    /// Of all that, spent on runs without a result and on slices in which the host held the generator up.
+    pub lost_ms: u64,
 }
 
 /// How much the effect was in one regime, over runs of one scenario and condition that are compared.
@@ -129,22 +191,28 @@ pub struct RegimeEffect {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Confirmation {
-    /// Error rate of each of the two verdicts.
+    /// Error rate of each verdict.
     pub alpha: f64,
+    /// Parts that share the rate of `better`: calm runs, and runs under faults where there are some.
+    pub processes: u32,
     /// How much faster counts as better enough to be denied: a ratio, 0.05.
     pub tolerance: f64,
     /// The most pairs that were allowed.
     pub pairs_max: u32,
-    /// The pairs in order.
+    /// The calm pairs in order.
     pub pairs: Vec<PairRow>,
-    /// p99 of both arms by scenario and condition.
+    /// Both arms by scenario and condition.
     pub arms: Vec<ArmRow>,
-    /// Objective of both arms: exp(weighted mean log p99), the problem's unit.
+    /// Calm objective of both arms: geometric mean of the typical p99 over scenarios, the problem's unit.
     pub objective_incumbent: Interval,
     /// The tuned point's.
     pub objective_tuned: Interval,
     /// Tuned over incumbent.
     pub ratio: Interval,
+    /// The pairs under faults; absent where there were none.
+    pub faulted: Option<FaultedPart>,
+    /// What the typical p99 leaves out.
+    pub stalls: StallRow,
     /// The effect in each regime.
     pub regimes: Vec<RegimeEffect>,
     /// Pairs in which the tuned point and the incumbent broke a constraint.
@@ -192,8 +260,8 @@ pub struct Fit {
     pub options: Vec<String>,
     /// Scenarios and their weights in the objective; empty for a base problem.
     pub weights: Vec<(String, f64)>,
-    /// Weight of the faulted condition against calm, 0 without faults.
-    pub fault_weight: f64,
+    /// Whether runs under faults were part of the confirmation.
+    pub faults: bool,
     /// The space that was searched, after `--fix` and `--sweep`.
     pub space: Vec<Axis>,
     /// Name of the solver.
@@ -218,7 +286,11 @@ pub struct Fit {
     pub effects: Vec<KnobEffect>,
     /// The confirmation; absent when nothing could be recommended or it is the incumbent.
     pub confirmation: Option<Confirmation>,
-    /// p99 of both arms: from the pairs, else from the placebo, which no selection has touched; absent where these gave
+    /// The recommended point against the best preset; absent where time was short or the point is a preset.
+    pub against_preset: Option<PresetCheck>,
+    /// p99 of both arms over whole runs, interruptions included: geometric mean over scenarios, calm, from the pairs.
+    pub whole_p99: Option<ArmsP99>,
+    /// Typical p99 of both arms: from the pairs, else from the placebo, which no selection has touched; absent where these gave
     /// fewer than two results.
     pub p99: Option<ArmsP99>,
     /// What came of it.
@@ -231,4 +303,6 @@ pub struct Fit {
     pub notes: Vec<String>,
     /// Measuring time spent, milliseconds.
     pub spent_ms: u64,
+    /// Where it went.
+    pub time: TimeSpent,
 }

@@ -16,6 +16,7 @@ mod point;
 mod problem;
 mod protocol;
 mod regime;
+mod slices;
 mod trial;
 mod whole;
 
@@ -23,7 +24,8 @@ pub use append::append_to_history;
 pub use eprocess::{Decision, EProcess, EProcessConfig, PairOrder, SignProcess};
 pub use exit::{Exit, Stop};
 pub use fit::{
-    ArmRow, ArmsP99, Confirmation, Fit, FitPoint, Interval, KnobEffect, Origin, Outcome, PairRow, RegimeEffect,
+    ArmRow, ArmsP99, Confirmation, FaultedPart, Fit, FitPoint, Interval, KnobEffect, Origin, Outcome, PairRow,
+    PresetCheck, RegimeEffect, StallRow, TimeSpent,
 };
 pub use gate::{Gate, GateArm, GateBudget, GateLatency, GateLog, GatePair, GateScenario, GateVerdict};
 pub use histogram::{HistogramError, decode_histogram, encode_histogram, quantiles};
@@ -37,8 +39,9 @@ pub use protocol::{
     Request, RequestError, Scale, ScenarioRef, Verdict, When,
 };
 pub use regime::{Level, PairRegimes, Regime, Regimes, clusters};
+pub use slices::{Stalls, typical_p99};
 pub use trial::{
-    CapacityRecord, CounterReading, Interference, Limits, PairLatency, Record, RegimeProbe, RunRecord, StrikeProof,
+    CapacityRecord, CounterReading, Disruption, Interference, Limits, PairLatency, Record, RegimeProbe, RunRecord, StrikeProof,
     TrialRecord,
 };
 pub use whole::write_whole;

@@ -5,7 +5,7 @@
 //! which changes nothing. A program that knows only the base protocol (no `protocol` field) works too: every field
 //! of the extension is optional.
 
-use crate::{Point, RegimeProbe, Value};
+use crate::{Disruption, Point, RegimeProbe, Value};
 use rtt_profile::{Fingerprint, Knobs};
 use rtt_seal::Digest;
 use serde::{Deserialize, Serialize};
@@ -324,7 +324,8 @@ pub struct Quantiles {
 /// The answer to a measure. Constraint values stand beside the named fields.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
-    /// The objective's quantity in the problem's own unit (nanoseconds for the lab); absent where there is no result.
+    /// The objective's quantity in the problem's own unit; absent where there is no result. The lab's, in nanoseconds, is the
+    /// typical p99 of the run (see `slices.rs`); p99 over the whole run stands in `calm` or `faulted`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p99: Option<f64>,
     /// The measurement that this answers.
@@ -336,6 +337,15 @@ pub struct Answer {
     /// Why it is no result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// p99 of each slice that `p99` is drawn from, in nanoseconds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slices_ns_p99: Vec<u64>,
+    /// Slices that were left out, since the host held the generator up in them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub slices_held_up: u32,
+    /// What faults came to: of a run under them that gave a result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disruption: Option<Disruption>,
     /// Latencies of a calm run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calm: Option<Quantiles>,
@@ -359,7 +369,27 @@ pub struct Answer {
     pub values: BTreeMap<String, serde_json::Value>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out a reference")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
 impl Answer {
+    /// What decides, of a run that settled: calm, the typical p99; under faults, how long it took to recover, where the
+    /// problem tells that.
+    pub fn deciding(&self, faulted: bool) -> Option<f64> {
+        let settled = self.verdict.is_none_or(|verdict| verdict == Verdict::Settled);
+        let recovery = self.disruption.filter(|_| faulted).map(|disruption| disruption.recovery_ns as f64);
+        recovery.or(self.p99).filter(|_| settled)
+    }
+
+    /// p99 over the whole run, interruptions included, of a run that settled.
+    pub fn whole_p99(&self) -> Option<f64> {
+        let settled = self.verdict.is_none_or(|verdict| verdict == Verdict::Settled);
+        let whole = self.calm.or(self.faulted).map(|whole| whole.p99 as f64);
+        whole.or(self.p99).filter(|_| settled)
+    }
+
     /// The constraint value called `name`, where the answer has it.
     pub fn value(&self, name: &str) -> Option<f64> {
         self.values.get(name).and_then(serde_json::Value::as_f64)

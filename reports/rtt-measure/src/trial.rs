@@ -159,6 +159,23 @@ pub struct StrikeProof {
     pub proof: String,
 }
 
+/// What the faults of a run came to, beyond the calm level of the same run: the slices that no fault touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Disruption {
+    /// Typical p99 of the slices without a fault, in nanoseconds.
+    pub calm_ns_p99: u64,
+    /// Latency beyond which a message is over the budget: twice the calm level, and one wake-up above it at least.
+    pub budget_ns: u64,
+    /// Messages over the budget, in the slices with a fault and the one after each.
+    pub over_budget: u64,
+    /// How long messages were over the budget, in nanoseconds, without the time in which a fault kept the endpoint
+    /// stopped: what is left is what the knobs can change. One message's time at least.
+    pub recovery_ns: u64,
+    /// Mean latency above the calm level of the messages in these slices, in nanoseconds.
+    pub excess_ns_mean: u64,
+}
+
 /// One run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -200,6 +217,22 @@ pub struct TrialRecord {
     pub histogram: Option<String>,
     /// Median of each twentieth of the run in nanoseconds, 0 where it has no sample: what the steady state was found in.
     pub slices_ns_p50: Vec<u64>,
+    /// 99th percentile of each twentieth in nanoseconds, the generator's own lag taken out, 0 where it has no sample.
+    #[serde(default)]
+    pub slices_ns_p99: Vec<u64>,
+    /// The slices that `typical_ns_p99` is drawn from, counted from 0: neither warm-up, nor with a fault, nor such in which
+    /// the host held the generator up.
+    #[serde(default)]
+    pub slices_kept: Vec<u32>,
+    /// Slices that were left out because the host held the generator up.
+    #[serde(default)]
+    pub slices_held_up: u32,
+    /// What decides: the geometric mean of the kept slices' 99th percentiles without the highest fifth, in nanoseconds.
+    #[serde(default)]
+    pub typical_ns_p99: Option<u64>,
+    /// What the faults came to; absent for calm.
+    #[serde(default)]
+    pub disruption: Option<Disruption>,
     /// How many slices at the start were warm-up.
     pub warm_up_slices: u32,
     /// Messages per second that the scenario asked for; absent in a closed loop.

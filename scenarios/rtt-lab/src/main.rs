@@ -9,6 +9,7 @@ mod faults;
 mod generator;
 mod serve;
 mod settle;
+mod sliced;
 mod trial;
 
 use clap::{Args, Parser, Subcommand};

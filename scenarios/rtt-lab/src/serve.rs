@@ -358,6 +358,11 @@ fn record(
         with_lag_p99_ns: outcome.with_lag_p99_ns,
         histogram: outcome.histogram,
         slices_ns_p50: outcome.slices_ns_p50,
+        slices_ns_p99: outcome.slices_ns_p99,
+        slices_kept: outcome.slices_kept,
+        slices_held_up: outcome.slices_held_up,
+        typical_ns_p99: outcome.typical_ns_p99,
+        disruption: outcome.disruption,
         warm_up_slices: outcome.warm_up_slices,
         offered_per_s: trial.rate.map(|rate| rate.0),
         achieved_per_s: outcome.achieved_per_s,
@@ -411,6 +416,8 @@ fn answer(digest: Digest, record: &TrialRecord, scenario: &Scenario) -> Answer {
     let over = |used: u64, budget: u64| (used as i64 - budget as i64).into();
     values.insert(LOSS_OVER.to_string(), over(loss_ppm, u64::from(scenario.budget.loss_ppm)));
     values.insert("cpu_millicores".into(), record.cpu_millicores.into());
+    values.insert("steal_us".into(), record.interference.steal_us.into());
+    values.insert("elapsed_ms".into(), record.elapsed_ms.into());
     if let Some(budget) = scenario.budget.cpu_millicores {
         values.insert(CPU_OVER.into(), over(record.cpu_millicores, u64::from(budget)));
     }
@@ -420,10 +427,16 @@ fn answer(digest: Digest, record: &TrialRecord, scenario: &Scenario) -> Answer {
     let settled = record.verdict == Verdict::Settled;
     let faulted = record.faults.is_some();
     Answer {
-        p99: record.quantiles.filter(|_| settled).map(|quantiles| quantiles.p99 as f64),
+        p99: record.typical_ns_p99.filter(|_| settled).map(|ns| ns as f64),
         id: Some(record.id.clone()),
         verdict: Some(record.verdict),
         reason: record.reason.clone(),
+        slices_ns_p99: {
+            let kept = record.slices_kept.iter().filter_map(|&index| record.slices_ns_p99.get(index as usize).copied());
+            kept.collect()
+        },
+        slices_held_up: record.slices_held_up,
+        disruption: record.disruption.filter(|_| settled),
         calm: record.quantiles.filter(|_| !faulted),
         faulted: record.quantiles.filter(|_| faulted),
         knobs: record.readback.clone(),

@@ -28,7 +28,7 @@ pub fn warm_up(medians: &[Option<u64>]) -> Result<usize, String> {
     let judged: Vec<(f64, f64)> = judged.collect();
     if judged.len() < SLICES_MIN {
         let (found, all) = (judged.len(), medians.len());
-        return Err(format!("{found} of {all} slices can be judged, expected at least {SLICES_MIN}"));
+        return Err(format!("too few slices can be judged: {found} of {all} slices, expected at least {SLICES_MIN}"));
     }
     let half = judged.len() / 2;
     let Some(skipped) = (0..=half).find(|&first| is_like(judged[first].1, &judged[first + 1..])) else {
@@ -40,7 +40,7 @@ pub fn warm_up(medians: &[Option<u64>]) -> Result<usize, String> {
         return Ok(rest[0].0 as usize);
     }
     Err(format!(
-        "the median latency kept {} by {:.0} % of itself over the run (Mann-Kendall score {score:.1})",
+        "the median latency kept {}: by {:.0} % of itself over the run (Mann-Kendall score {score:.1})",
         if drift > 0.0 { "growing" } else { "falling" },
         drift.abs() * 100.0,
     ))

@@ -2,10 +2,6 @@
 //!
 //! LAB-4  A run is a result only when it settled, its generator kept its schedule, every fault struck, and the knobs
 //!        that the endpoint read back are those that were asked for. Anything else says why it is none.
-//! LAB-5  The 99th percentile from the intended time and the one with the generator's lag taken out differ by at most
-//!        a tenth, or by no more than one wake-up costs on this host; else the run is void. Without that floor no run
-//!        whose latency is a few cache lines could count where interruptions cost microseconds. Below it the lag is out
-//!        of the result all the same: what is told is the latency without it.
 
 use crate::arrivals::Arrivals;
 use crate::facts::Facts;
@@ -13,10 +9,11 @@ use crate::faults::Strikers;
 use crate::generator::{self, Pace, Run, Sent};
 use crate::serve::Executable;
 use crate::settle::warm_up;
+use crate::sliced::{self, Kept, lags, struck_slices};
 use hdrhistogram::Histogram;
 use rtt_host::{Child, CpuClock, Placement, ProcessCost, Spawn};
 use rtt_measure::{
-    CounterReading, Interference, Quantiles, RegimeProbe, StrikeProof, Verdict, decode_histogram, encode_histogram,
+    CounterReading, Disruption, Interference, Quantiles, RegimeProbe, StrikeProof, Verdict, decode_histogram, encode_histogram,
     quantiles,
 };
 use rtt_profile::Knobs;
@@ -36,8 +33,6 @@ use std::time::Duration;
 const LEAD: Nanos = Nanos(40_000_000);
 /// How long an endpoint may take for an answer beyond the run itself.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Most that the two 99th percentiles may differ, as a share of the smaller.
-const LAG_MAX: f64 = 0.10;
 
 /// What is run.
 pub struct Trial<'a> {
@@ -84,6 +79,16 @@ pub struct Outcome {
     pub histogram: Option<String>,
     /// Medians of the slices.
     pub slices_ns_p50: Vec<u64>,
+    /// 99th percentiles of the slices.
+    pub slices_ns_p99: Vec<u64>,
+    /// Slices that the typical p99 is drawn from.
+    pub slices_kept: Vec<u32>,
+    /// Slices in which the host held the generator up.
+    pub slices_held_up: u32,
+    /// What decides.
+    pub typical_ns_p99: Option<u64>,
+    /// What the faults came to.
+    pub disruption: Option<Disruption>,
     /// Slices of warm-up.
     pub warm_up_slices: u32,
     /// Messages per second that were handled.
@@ -214,6 +219,11 @@ pub fn crashed(reason: String) -> Outcome {
         with_lag_p99_ns: None,
         histogram: None,
         slices_ns_p50: Vec::new(),
+        slices_ns_p99: Vec::new(),
+        slices_kept: Vec::new(),
+        slices_held_up: 0,
+        typical_ns_p99: None,
+        disruption: None,
         warm_up_slices: 0,
         achieved_per_s: 0,
         sent: 0,
@@ -344,22 +354,6 @@ fn merged(slices: &[Histogram<u64>]) -> Histogram<u64> {
     whole
 }
 
-/// Slices that a strike falls into: they are not judged for steadiness.
-fn struck_slices(strikes: &[StrikeProof], length: Nanos) -> [bool; SLICES] {
-    let slice = (length.0 / SLICES as u64).max(1);
-    let mut struck = [false; SLICES];
-    for strike in strikes {
-        let from = strike.struck_at_ns.unwrap_or(strike.at_ns) / slice;
-        let to = strike.ended_at_ns.unwrap_or(strike.at_ns + strike.duration_ns) / slice;
-        for index in from..=to.min(SLICES as u64 - 1) {
-            if let Some(slot) = struck.get_mut(index as usize) {
-                *slot = true;
-            }
-        }
-    }
-    struck
-}
-
 /// LAB-4
 fn judge(trial: &Trial, ran: Ran) -> Outcome {
     let latencies = match &ran.round_trips {
@@ -383,12 +377,20 @@ fn judge(trial: &Trial, ran: Ran) -> Outcome {
     // What a fault does is never warm-up.
     let first_struck = struck.iter().position(|struck| *struck).unwrap_or(SLICES);
     let skipped = (*settled.as_ref().unwrap_or(&0)).min(first_struck);
-    let intended = merged(&latencies[skipped..]);
     // A closed loop has no schedule to fall behind.
-    let whole = if lag_free.is_empty() { intended.clone() } else { merged(&lag_free[skipped..]) };
+    let lag_free = if lag_free.is_empty() { latencies.clone() } else { lag_free };
+    let is_open = ran.round_trips.is_none();
+    let p99s = |slices: &[Histogram<u64>]| -> Vec<u64> { slices.iter().map(|slice| slice.value_at_quantile(0.99)).collect() };
+    let (slices_ns_p99, with_lag_p99) = (p99s(&lag_free), p99s(&latencies));
+    let kept = sliced::keep(&slices_ns_p99, &with_lag_p99, skipped, &struck, trial.wake_cost);
+    let whole = merged(&lag_free[skipped..]);
     let result = quantiles(&whole);
-    let with_lag = (!lag_free.is_empty()).then(|| intended.value_at_quantile(0.99));
-    let (verdict, reason) = verdict(trial, &ran, &result, with_lag, settled.err());
+    let with_lag = is_open.then(|| merged(&latencies[skipped..]).value_at_quantile(0.99));
+    let (verdict, reason) = verdict(trial, &ran, &result, &kept, settled.err());
+    let spacing = Nanos(trial.length.0 / ran.sent.messages.max(1));
+    let disruption = kept.typical_ns_p99.filter(|_| trial.faults.is_some()).map(|calm| {
+        sliced::disruption(&lag_free, &struck, &ran.strikes, calm, spacing, trial.wake_cost)
+    });
     let handled_for = Nanos(ran.report.last_handled_ns).since(ran.start);
     Outcome {
         verdict,
@@ -400,6 +402,11 @@ fn judge(trial: &Trial, ran: Ran) -> Outcome {
         with_lag_p99_ns: with_lag,
         histogram: (!whole.is_empty()).then(|| encode_histogram(&whole)),
         slices_ns_p50: latencies.iter().map(|slice| slice.value_at_quantile(0.5)).collect(),
+        slices_ns_p99,
+        slices_kept: kept.slices,
+        slices_held_up: kept.held_up,
+        typical_ns_p99: kept.typical_ns_p99,
+        disruption,
         warm_up_slices: skipped as u32,
         achieved_per_s: Rate::of(ran.report.handled, handled_for).0,
         sent: ran.sent.messages,
@@ -411,12 +418,12 @@ fn judge(trial: &Trial, ran: Ran) -> Outcome {
     }
 }
 
-/// LAB-4 and LAB-5: the first of these that holds.
+/// LAB-4 and LAB-8: the first of these that holds.
 fn verdict(
     trial: &Trial,
     ran: &Ran,
     result: &Quantiles,
-    with_lag_p99: Option<u64>,
+    kept: &Kept,
     unsettled: Option<String>,
 ) -> (Verdict, Option<String>) {
     let no = |verdict, reason: String| (verdict, Some(reason));
@@ -432,11 +439,11 @@ fn verdict(
     if let Some(missed) = ran.strikes.iter().find(|strike| strike.struck_at_ns.is_none()) {
         return no(Verdict::Void, format!("fault {} did not strike: {}", missed.fault, missed.proof)); // CHAOS-2
     }
-    if let Some(with_lag) = with_lag_p99.filter(|&with_lag| lags(with_lag, result.p99, trial.wake_cost)) {
+    if kept.typical_ns_p99.is_none() && unsettled.is_none() {
         let words = format!(
-            "the generator fell behind its schedule: p99 is {}, {} without its own lag",
-            Nanos(with_lag),
-            Nanos(result.p99)
+            "the host held the generator up: it fell behind its schedule in {} of {} slices",
+            kept.held_up,
+            kept.held_up as usize + kept.slices.len()
         );
         return no(Verdict::Void, words);
     }
@@ -447,12 +454,6 @@ fn verdict(
         Some(reason) => no(Verdict::NeverSettled, reason),
         None => (Verdict::Settled, None),
     }
-}
-
-/// LAB-5
-fn lags(p99: u64, lag_free_p99: u64, wake_cost: Nanos) -> bool {
-    let difference = p99.abs_diff(lag_free_p99);
-    difference > wake_cost.0 && difference as f64 > p99.min(lag_free_p99) as f64 * LAG_MAX
 }
 
 /// The endpoint's counters as records have them.
@@ -507,21 +508,5 @@ fn keeps_up(facts: &mut Facts, trial: &Trial, rate: Rate) -> bool {
     match (p99(&ran.report.latencies), p99(&ran.report.lag_free)) {
         (Ok(with_lag), Ok(lag_free)) => !lags(with_lag, lag_free, trial.wake_cost),
         _ => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// LAB-5
-    #[test]
-    fn lag_counts_beyond_a_tenth_and_beyond_the_cost_of_a_wake_up() {
-        let check = |p99, lag_free, wake, void| assert_eq!(lags(p99, lag_free, Nanos(wake)), void, "{p99} {lag_free}");
-        check(5_000, 700, 4_300, false);
-        check(5_000, 700, 4_299, true);
-        check(109_000, 100_000, 20, false);
-        check(111_000, 100_000, 20, true);
-        check(100_000_000, 50_000_000, 60_000, true);
     }
 }

@@ -41,7 +41,7 @@ pub(crate) enum Subject {
 /// Options of `tune`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct TuneArguments {
-    /// Scenario `steady`, short runs, at most 20 points and 20 pairs, about 3 minutes of measuring
+    /// Scenario `steady`, short runs, at most 32 points and 40 pairs, about 3 minutes of measuring
     #[arg(long)]
     pub(crate) quick: bool,
     /// Print every effect and the time estimate, measure nothing
@@ -75,6 +75,9 @@ pub(crate) struct TuneArguments {
     /// Calm runs only
     #[arg(long)]
     pub(crate) no_faults: bool,
+    /// Compare the incumbent with itself instead of searching: what a false alarm would look like on this host
+    #[arg(long, conflicts_with_all = ["fix", "sweep"])]
+    pub(crate) alike: bool,
     /// Tune a simulated surface instead of this host: a problem program and its arguments, up to the next option of
     /// this command
     #[arg(long, value_name = "PROGRAM", num_args = 1.., allow_hyphen_values = true)]

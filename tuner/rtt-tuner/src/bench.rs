@@ -5,7 +5,7 @@
 
 use crate::arguments::BenchArguments;
 use crate::model::{Model, Told, Warm};
-use crate::objective::{Ask, Course};
+use crate::objective::{Ask, Course, Part};
 use crate::output::Row;
 use crate::screen::{print, say};
 use crate::solver::{LatinHypercube, ModelSearch, Proposer, Random, Surface, search, stop_of};
@@ -52,7 +52,7 @@ impl Surface for Bench<'_> {
         self.count.set(self.count.get() + 1);
         let point = self.space.point(site);
         let ask = Ask { label: &label, point: &point, arm: Arm::Search, pair: None, round: 0, again: false };
-        let found = self.course.measure(&mut self.problem.borrow_mut(), &ask, &mut |_| {}).map_err(Stop::from)?;
+        let found = self.course.measure(&mut self.problem.borrow_mut(), &ask, Part::Calm, &mut |_| {}).map_err(Stop::from)?;
         Ok(Some(Told::of(site.clone(), &found)))
     }
 }

@@ -1,16 +1,16 @@
 //! From what was measured to a fit: the recommendation and why, the effects, the noise, the outcome, in words.
 
-use crate::confirm::{Confirmed, Ended, TOLERANCE};
+use crate::confirm::{Confirmed, Ended, FAULT_MARGIN, TOLERANCE};
+use crate::finals::Finals;
 use crate::model::{Model, Told, Warm};
 use crate::objective::Evaluation;
 use crate::output::Begun;
-use crate::plan::FAULT_WEIGHT;
 use crate::progress::shown;
 use crate::session::{Measured, Session};
 use crate::space::Space;
 use rtt_measure::{
-    ArmsP99, Confirmation, Decision, Fit, FitPoint, Hello, Interval, KnobEffect, Origin, Outcome, Point,
-    geometric_mean_interval,
+    ArmsP99, Confirmation, Decision, Fit, FitPoint, Hello, Interval, KnobEffect, Origin, Outcome, Point, PresetCheck,
+    StallRow, geometric_mean_interval,
 };
 
 /// What the search came to.
@@ -26,6 +26,8 @@ pub(crate) struct Searched {
     feasible: Vec<bool>,
     effects: Vec<KnobEffect>,
     why: String,
+    /// What the finalists' rounds came to.
+    finals: Finals,
     noise_log_sd: Option<f64>,
     /// Notes on presets and random search.
     notes: Vec<String>,
@@ -37,24 +39,68 @@ fn sd(values: &[f64]) -> Option<f64> {
     (values.len() > 1).then(|| (values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (count - 1.0)).sqrt())
 }
 
+/// The points that deserve another look, the best first: those that the model expects most of, and every preset that keeps
+/// the constraints. No two of them are one point.
+pub(crate) fn finalists(session: &Session<'_>, most: usize) -> Vec<usize> {
+    let searched = look(session, Finals::default(), false);
+    let cost = |index: usize| match searched.posteriors[index] {
+        Some(posterior) => posterior.estimate,
+        None => searched.points[index].found.log_objective.map_or(f64::INFINITY, f64::exp),
+    };
+    let eligible = |index: usize| index == 0 || session.space.drawable(&searched.points[index].site);
+    let measured = |index: &usize| searched.points[*index].found.log_objective.is_some();
+    let mut ranked: Vec<usize> = (0..searched.points.len())
+        .filter(measured)
+        .filter(|&index| searched.feasible[index] && eligible(index))
+        .collect();
+    ranked.sort_by(|&a, &b| cost(a).total_cmp(&cost(b)));
+    let is_preset = |index: usize| matches!(searched.points[index].origin, Origin::Preset(_));
+    // A preset that is far off needs no second look; the two that come closest are a person's own first guesses.
+    let presets: Vec<usize> = ranked.iter().copied().filter(|&index| is_preset(index)).take(2).collect();
+    let others = ranked.into_iter().filter(|index| !presets.contains(index)).take(most.saturating_sub(presets.len()));
+    let mut field: Vec<usize> = others.collect();
+    field.extend(presets);
+    field.sort_by(|&a, &b| cost(a).total_cmp(&cost(b)));
+    field
+}
+
 /// Looks at all that was measured; the first point is the incumbent.
-pub(crate) fn look(session: &Session<'_>, nanos: bool) -> Searched {
+pub(crate) fn look(session: &Session<'_>, finals: Finals, nanos: bool) -> Searched {
     let (points, placebo) = (session.points(), session.placebo());
     let limits = &session.course.limits;
     let mut told: Vec<Told> = points.iter().map(Measured::told).collect();
-    // The placebo's runs tell more about the incumbent's site, and about the noise.
+    // What was measured again tells more about its site, and about the noise; the placebo's runs are the incumbent's.
     told.extend(placebo.iter().map(|found| Told::of(points[0].site.clone(), found)));
+    for point in &points {
+        told.extend(point.again.iter().map(|found| Told::of(point.site.clone(), found)));
+    }
+    let of_point = |index: usize| {
+        let (placebos, mut left) = (placebo.len(), index.checked_sub(points.len())?);
+        if left < placebos {
+            return Some(0);
+        }
+        left -= placebos;
+        points.iter().position(|point| {
+            let own = left < point.again.len();
+            left = left.saturating_sub(if own { 0 } else { point.again.len() });
+            own
+        })
+    };
     let model = Model::fit(session.space, limits, &told, &mut Warm::default());
     let cost = |index: usize| told[index].log_objective.unwrap_or(f64::INFINITY);
     // After `--fix` the default and the presets may lie outside what was asked for; the incumbent competes anyhow.
-    let eligible = |index: usize| index == 0 || index >= points.len() || session.space.drawable(&points[index].site);
+    let eligible = |index: usize| {
+        let point = of_point(index).unwrap_or(index);
+        point == 0 || session.space.drawable(&points[point].site)
+    };
     let lowest = (0..points.len())
         .filter(|&index| told[index].feasible(limits) && eligible(index))
         .min_by(|&a, &b| cost(a).total_cmp(&cost(b)));
-    let recommended = match &model {
-        Some(model) => model.recommend(eligible).map(|index| if index < points.len() { index } else { 0 }),
+    let by_model = match &model {
+        Some(model) => model.recommend(eligible).map(|index| of_point(index).unwrap_or(index)),
         None => lowest,
     };
+    let recommended = finals.winner().or(by_model); // TUNER-15
     let logs: Vec<f64> = placebo.iter().chain([&points[0].found]).filter_map(|found| found.log_objective).collect();
     let mut searched = Searched {
         recommended,
@@ -63,6 +109,7 @@ pub(crate) fn look(session: &Session<'_>, nanos: bool) -> Searched {
         feasible: points.iter().map(|point| point.told().feasible(limits)).collect(),
         effects: vec![],
         why: String::new(),
+        finals,
         noise_log_sd: sd(&logs),
         notes: vec![],
         points,
@@ -82,6 +129,72 @@ pub(crate) fn look(session: &Session<'_>, nanos: bool) -> Searched {
     }
     searched.why = why(&searched, model.as_ref(), nanos);
     searched
+}
+
+impl Searched {
+    /// The preset that did best, by the finalists' rounds or else by the model, with its point.
+    pub(crate) fn best_preset(&self) -> Option<(String, &Point)> {
+        let named = |index: usize| match &self.points[index].origin {
+            Origin::Preset(name) => Some((name.clone(), &self.points[index].point)),
+            _ => None,
+        };
+        let raced = self.finals.ranking.iter().find_map(|row| named(row.0));
+        let cost = |index: &usize| self.posteriors[*index].map_or(f64::INFINITY, |posterior| posterior.estimate);
+        let presets = (0..self.points.len()).filter(|&index| self.feasible[index] && named(index).is_some());
+        raced.or_else(|| named(presets.min_by(|a, b| cost(a).total_cmp(&cost(b)))?))
+    }
+}
+
+/// What else the pairs showed: stalls and left-out slices of each arm, and the recommended point beside the best preset.
+pub(crate) fn pairs_in_notes(
+    session: &Session<'_>,
+    confirmed: Option<&Confirmed>,
+    against_preset: Option<&PresetCheck>,
+) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Some(StallRow { slices, stalled, held_up, .. }) =
+        confirmed.and_then(|confirmed| confirmed.record.as_ref()).map(|record| record.stalls)
+    {
+        let share = |part: u32, whole: u32| 100.0 * f64::from(part) / f64::from(whole.max(1));
+        let left_out = [0, 1].map(|arm| share(held_up[arm], held_up[arm] + slices[arm]));
+        notes.push(format!(
+            "slices beyond three times what is typical of the slower arm: {:.1} % of the incumbent's, {:.1} % of the candidate's; \
+             left out, since the host held the generator up: {:.1} % and {:.1} %",
+            share(stalled[0], slices[0]),
+            share(stalled[1], slices[1]),
+            left_out[0],
+            left_out[1]
+        ));
+        if differ(held_up, slices) {
+            notes.push(
+                "the arms differ in the share of slices that were left out: look at what the knobs do to the generator's CPU"
+                    .into(),
+            );
+        }
+    }
+    if let Some(PresetCheck { preset, pairs, ratio, says }) = against_preset {
+        let ratio = ratio.map_or_else(String::new, |ratio| {
+            let percent = |ratio: f64| 100.0 * (ratio - 1.0);
+            format!(", typical p99 {:+.1} % ({:+.1} to {:+.1})", percent(ratio.estimate), percent(ratio.low), percent(ratio.high))
+        });
+        let says = if says == "undecided" { "neither faster nor slower, as far as these pairs tell" } else { says };
+        notes.push(format!("against the best preset, `{preset}`, in {pairs} pairs of their own: {says}{ratio}"));
+    }
+    let stolen = session.stolen().as_secs_f64();
+    let spent = session.spent().as_secs_f64().max(1e-9);
+    if stolen / spent >= 0.005 {
+        notes.push(format!("the hypervisor took {:.1} % of the CPU time while trials ran", 100.0 * stolen / spent));
+    }
+    notes
+}
+
+/// Whether two shares differ beyond chance: three standard errors.
+fn differ(held_up: [u32; 2], kept: [u32; 2]) -> bool {
+    let [a, b] = held_up.map(f64::from);
+    let [n, m] = [0, 1].map(|arm| f64::from(held_up[arm] + kept[arm]).max(1.0));
+    let pooled = (a + b) / (n + m);
+    let error = (pooled * (1.0 - pooled) * (1.0 / n + 1.0 / m)).sqrt();
+    (a / n - b / m).abs() > 3.0 * error && error > 0.0
 }
 
 fn effects(space: &Space, model: &Model<'_>, best: &Measured) -> Vec<KnobEffect> {
@@ -143,6 +256,17 @@ fn why(searched: &Searched, model: Option<&Model<'_>>, nanos: bool) -> String {
     };
     // Points are counted from 1, as on the page.
     let pick = format!("point {} is recommended", best + 1);
+    let finals = &searched.finals;
+    if let (rounds @ 1.., [_, second, ..]) = (finals.rounds(), finals.ranking.as_slice()) {
+        let behind = 100.0 * ((second.1 - finals.ranking[0].1).exp() - 1.0);
+        return format!(
+            "{pick}: of {} finalists, measured again in turns, it was the fastest over {rounds} rounds; the next, point {}, was \
+             {behind:.0} % slower. The model expects {} of it",
+            finals.ranking.len(),
+            second.0 + 1,
+            of(best)
+        );
+    }
     match searched.lowest {
         Some(lowest) if lowest != best => {
             let kept = if searched.feasible[lowest] { "" } else { " and is not sure to keep every constraint" };
@@ -155,13 +279,7 @@ fn why(searched: &Searched, model: Option<&Model<'_>>, nanos: bool) -> String {
                 of(lowest)
             )
         }
-        Some(_) => format!(
-            "{pick}: the model expects {} of it, the least of all that keep every constraint; it was also the lowest of \
-             these that was seen, at {}",
-            of(best),
-            shown(seen(best), nanos)
-        ),
-        None => format!("{pick}: the model expects {} of it, the least of all that keep every constraint", of(best)),
+        _ => format!("{pick}: the model expects {} of it, the least of all that keep every constraint", of(best)),
     }
 }
 
@@ -226,24 +344,64 @@ pub(crate) fn outcome(searched: &Searched, confirmed: Option<&Confirmed>, limits
         let text = format!("undecided: fewer than two of {pairs} pairs gave a result; the incumbent stays");
         return (Outcome::Undecided, text);
     };
-    let valid = record.valid() as u32;
-    let counted = pairs_in_words(valid, pairs - valid);
-    let (change, percent) = (100.0 * (record.ratio.estimate - 1.0), 100.0 * TOLERANCE);
-    match (confirmed.decision, confirmed.ended) {
-        (Decision::Fail, _) => {
-            (Outcome::Better, format!("better: p99 {change:+.1} % against the incumbent, confirmed in {counted}"))
+    decided(confirmed, record)
+}
+
+/// Outcome and sentence of pairs that gave figures: each part says what it found, and none is averaged away.
+fn decided(confirmed: &Confirmed, record: &Confirmation) -> (Outcome, String) {
+    let counted = pairs_in_words(record.valid() as u32, (record.pairs.len() - record.valid()) as u32);
+    let change = |ratio: Interval| format!("{:+.1} %", 100.0 * (ratio.estimate - 1.0));
+    let calm = format!("typical p99 {}", change(record.ratio));
+    let (percent, margin) = (100.0 * TOLERANCE, 100.0 * FAULT_MARGIN);
+    let [faster, better_under_faults] = confirmed.gain.map(|decision| decision == Decision::Fail);
+    let [slower, worse_under_faults] = confirmed.harm.map(|decision| decision == Decision::Fail);
+    let faulted = record.faulted.as_ref().map(|faulted| format!("recovery from faults {}", change(faulted.ratio)));
+    let beside = match (&faulted, better_under_faults, confirmed.harm[1]) {
+        (None, ..) => String::new(),
+        (Some(faulted), true, _) => format!("; under faults better too, {faulted}"),
+        (Some(faulted), false, Decision::Pass) => format!("; no worse under faults, {faulted}"),
+        (Some(faulted), ..) => format!("; under faults neither better nor worse by {margin:.0} % is shown, {faulted}"),
+    };
+    if faster && worse_under_faults {
+        let faulted = faulted.unwrap_or_default();
+        let text = format!(
+            "no better: faster when calm ({calm}) but worse under faults ({faulted}) in {counted}, so the incumbent stays"
+        );
+        return (Outcome::NoBetter, text);
+    }
+    if confirmed.stalls_more {
+        let StallRow { stalled, slices, .. } = record.stalls;
+        let text = format!(
+            "no better: it stalls more often than the incumbent ({} of {} slices against {} of {}; {calm}) in {counted}, so \
+             the incumbent stays",
+            stalled[1], slices[1], stalled[0], slices[0]
+        );
+        return (Outcome::NoBetter, text);
+    }
+    if faster {
+        let text = format!("better: {calm} against the incumbent, decided by calm runs in {counted}{beside}");
+        return (Outcome::Better, text);
+    }
+    if better_under_faults && confirmed.harm[0] == Decision::Pass {
+        let faulted = faulted.unwrap_or_default();
+        let text =
+            format!("better: {faulted} against the incumbent, decided by runs under faults in {counted}; calm no slower");
+        return (Outcome::Better, text);
+    }
+    match (confirmed.gain[0], confirmed.ended) {
+        (Decision::Pass, _) => {
+            let how = if slower { "the recommended point is slower".into() } else {
+                format!("the incumbent is not {percent:.0} % slower")
+            };
+            (Outcome::NoBetter, format!("no better: {how} ({calm}, {counted}){beside}; it stays"))
         }
-        (Decision::Pass, _) => (
-            Outcome::NoBetter,
-            format!("no better: the incumbent is not {percent:.0} % slower ({counted}), so it stays"),
-        ),
-        (Decision::Undecided, Ended::Time) => (
+        (_, Ended::Time) => (
             Outcome::Undecided,
-            format!("undecided: time ended after {counted} (p99 {change:+.1} % so far); the incumbent stays"),
+            format!("undecided: time ended after {counted} ({calm} so far){beside}; the incumbent stays"),
         ),
-        (Decision::Undecided, _) => (
+        _ => (
             Outcome::Undecided,
-            format!("undecided: {counted} were too few for the noise (p99 {change:+.1} % so far); the incumbent stays"),
+            format!("undecided: {counted} were too few for the noise ({calm} so far){beside}; the incumbent stays"),
         ),
     }
 }
@@ -275,6 +433,7 @@ pub(crate) fn fit(
     session: &Session<'_>,
     searched: Searched,
     confirmed: Option<Confirmed>,
+    against_preset: Option<PresetCheck>,
     mut notes: Vec<String>,
     solver: &str,
 ) -> Fit {
@@ -291,8 +450,8 @@ pub(crate) fn fit(
     let points = searched.points.iter().enumerate().map(|(index, point)| FitPoint {
         point: point.point.clone(),
         origin: point.origin.clone(),
-        trials: point.found.runs.iter().map(|run| run.id.clone()).collect(),
-        objective: point.found.log_objective.map(f64::exp),
+        trials: point.evaluations().flat_map(|found| &found.runs).map(|run| run.id.clone()).collect(),
+        objective: mean(&point.evaluations().filter_map(|found| found.log_objective).collect::<Vec<_>>()).map(f64::exp),
         posterior: searched.posteriors[index],
         feasible: searched.feasible[index],
         cpu_millicores: point.found.cpu_millicores,
@@ -307,7 +466,7 @@ pub(crate) fn fit(
         quick: begun.options.quick,
         options: options(begun),
         weights: plan.scenarios.iter().map(|scenario| (scenario.name.clone(), 1.0)).collect(),
-        fault_weight: if plan.faults.is_some() { FAULT_WEIGHT } else { 0.0 },
+        faults: plan.faults.is_some(),
         space: session.space.axes().to_vec(),
         solver: solver.into(),
         points: points.collect(),
@@ -320,20 +479,41 @@ pub(crate) fn fit(
         why: searched.why,
         effects: searched.effects,
         p99: p99(&searched.placebo, confirmation.as_ref(), session.course.seed),
+        whole_p99: confirmation.as_ref().and_then(whole_p99),
+        against_preset,
         confirmation,
         outcome,
         sentence,
         noise,
         notes,
         spent_ms: session.spent().as_millis() as u64,
+        time: session.time(),
     }
+}
+
+fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+/// p99 over whole runs, interruptions included: the geometric mean over the calm scenarios, end by end.
+fn whole_p99(confirmation: &Confirmation) -> Option<ArmsP99> {
+    let calm = || confirmation.arms.iter().filter(|row| !row.faulted);
+    let over = |of: &dyn Fn(&rtt_measure::ArmRow) -> Interval| {
+        let end = |end: &dyn Fn(Interval) -> f64| mean(&calm().map(|row| end(of(row)).ln()).collect::<Vec<_>>());
+        Some(Interval {
+            estimate: end(&|interval| interval.estimate)?.exp(),
+            low: end(&|interval| interval.low)?.exp(),
+            high: end(&|interval| interval.high)?.exp(),
+        })
+    };
+    Some(ArmsP99 { incumbent: over(&|row| row.whole_incumbent)?, tuned: over(&|row| row.whole_tuned)? })
 }
 
 /// The options of the run in the form of a command line.
 fn options(begun: &Begun) -> Vec<String> {
     let given = &begun.options;
     let mut words = Vec::new();
-    let flags = [("--quick", given.quick), ("--no-faults", given.no_faults)];
+    let flags = [("--quick", given.quick), ("--no-faults", given.no_faults), ("--alike", given.alike)];
     words.extend(flags.iter().filter(|(_, on)| *on).map(|(flag, _)| (*flag).to_owned()));
     let lists = [("--scenario", &given.scenario), ("--fix", &given.fix), ("--sweep", &given.sweep)];
     for (option, values) in lists {

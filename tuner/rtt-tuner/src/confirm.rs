@@ -1,25 +1,40 @@
-//! The confirmation: recommended point against incumbent in randomised pairs, judged by the e-process.
+//! The confirmation: recommended point against a rival in randomised pairs, judged by e-processes.
 //!
-//! Arm `a` of the e-process is the recommended point, `b` the incumbent: FAIL (b slower) means better, PASS (b not
-//! slower by the tolerance) means no better. Every figure printed about the two arms comes from these pairs alone.
+//! Calm runs and runs under faults are two contests, each with a coin and wealths of its own; the claim *better* has its
+//! error rate shared between them. A contest has two e-processes: `gain` (arm `a` is the candidate, so FAIL means that the
+//! rival is slower, PASS that it is not by the tolerance) and `harm`, in which the arms are exchanged. What the typical p99
+//! leaves out, slices that stall, is a third bet, against the candidate only. Every figure printed about the two arms comes
+//! from these pairs alone.
 //!
 //! TUNER-10  A pair in which a condition gave no result, tried again where the host disturbed it, bets nothing and stays
 //!           in the record.
 //! TUNER-11  No figure of the search enters an interval of the confirmation.
+//! TUNER-14  Calm and faults never enter one figure: each part has its own pairs, wealth and ratio.
 
-use crate::objective::{Evaluation, seed_for};
+use crate::objective::{Evaluation, Part, seed_for};
 use crate::session::{Session, by_fault, cause, causes_in_words};
 use rtt_measure::{
-    Arm, ArmRow, Confirmation, Decision, EProcess, EProcessConfig, Interval, PairOrder, PairRegimes, PairRow, Point,
-    Regime, RegimeEffect, RegimeProbe, Stop, Verdict, geometric_mean_interval, mean_interval,
+    Arm, ArmRow, Confirmation, Decision, EProcess, EProcessConfig, FaultedPart, Interval, PairRegimes, PairRow, Point,
+    Regime, RegimeEffect, RegimeProbe, SignProcess, StallRow, Stalls, Stop, Verdict, geometric_mean_interval,
+    mean_interval,
 };
+use rtt_units::SplitMix64;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Error rate of each of the two verdicts.
+/// Error rate of each verdict.
 pub(crate) const ALPHA: f64 = 0.01;
 /// A gain below this is not worth a change.
 pub(crate) const TOLERANCE: f64 = 0.05;
+/// A recovery from faults that is longer by less than this is no loss.
+pub(crate) const FAULT_MARGIN: f64 = 0.10;
+/// Fewest pairs before `better` is final: rare stalls need slices to show in.
+pub(crate) const PAIRS_MIN: u32 = 12;
+/// Most pairs after the calm runs have decided in which the runs under faults may still object.
+const PAIRS_MORE: u32 = 12;
+
+/// Pairs under faults after which it is seen whether they give results here.
+const PAIRS_TRIED: usize = 6;
 
 /// Why a confirmation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,15 +44,43 @@ pub(crate) enum Ended {
     Time,
 }
 
+/// Who is compared, and how much may be run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Duel<'a> {
+    /// First letter of the trials' ids.
+    pub(crate) letter: char,
+    pub(crate) candidate: &'a Point,
+    pub(crate) rival: &'a Point,
+    /// Whose runs the rival's are: the incumbent's, or a preset's.
+    pub(crate) rival_arm: Arm,
+    /// Whether runs under faults are compared too.
+    pub(crate) faults: bool,
+    pub(crate) pairs_max: u32,
+    pub(crate) deadline: Duration,
+}
+
+impl Duel<'_> {
+    /// First part of the ids of an arm's runs.
+    fn label(&self, number: u32, arm: &str) -> String {
+        format!("{}{number:03}-{arm}", self.letter)
+    }
+}
+
 /// A confirmation and what else was seen in it.
 #[derive(Debug)]
 pub(crate) struct Confirmed {
     /// Absent where fewer than two pairs gave a result.
     pub(crate) record: Option<Confirmation>,
-    pub(crate) decision: Decision,
+    /// Whether the candidate is faster: calm, and under faults.
+    pub(crate) gain: [Decision; 2],
+    /// Whether it is slower.
+    pub(crate) harm: [Decision; 2],
+    /// Whether it stalls more often.
+    pub(crate) stalls_more: bool,
     pub(crate) ended: Ended,
+    /// Pairs of both parts.
     pub(crate) pairs: u32,
-    /// Pairs in which the recommended point and the incumbent broke a constraint.
+    /// Pairs in which the recommended point and the rival broke a constraint.
     pub(crate) broke: [u32; 2],
     /// Pairs in which they crashed.
     pub(crate) crashed: [u32; 2],
@@ -49,7 +92,7 @@ impl Confirmed {
     /// What voided pairs, in words.
     pub(crate) fn voided_in_words(&self) -> Option<String> {
         let total: u64 = self.voided.values().sum();
-        (total > 0).then(|| format!("{total} of {} pairs are void: {}", self.pairs, causes_in_words(&self.voided)))
+        (total > 0).then(|| format!("{total} pairs are void: {}", causes_in_words(&self.voided)))
     }
 
     /// Whether faults that did not strike as planned voided most of the void pairs.
@@ -59,92 +102,260 @@ impl Confirmed {
     }
 }
 
-/// One pair as it was run: recommended point, incumbent.
+/// One pair as it was run: recommended point, rival.
 struct Pair {
     row: PairRow,
     arms: [Evaluation; 2],
 }
 
-/// Runs pairs until the e-process decides, the pairs are used up, or the next would end after `deadline`.
-///
-/// # Errors
-/// What the problem did wrong.
-pub(crate) fn confirm(
-    session: &Session<'_>,
-    candidate: &Point,
-    incumbent: &Point,
-    pairs_max: u32,
-    deadline: Duration,
-) -> Result<Confirmed, Stop> {
-    let seed = session.course.seed;
-    let config =
-        EProcessConfig { alpha: ALPHA, processes: 1, tolerance: TOLERANCE, pairs_max, seed: seed_for(seed, 0xc0_14) };
-    let mut process = EProcess::new(config);
-    let mut pairs: Vec<Pair> = Vec::new();
-    let mut ended = Ended::Pairs;
-    loop {
-        let number = process.pairs();
-        let labels = [format!("c{number:03}-candidate"), format!("c{number:03}-incumbent")];
-        // Only a pair that is going to be run may take a coin from the process.
-        if !session.may_begin(&labels[0], deadline) && !session.may_begin(&labels[1], deadline) {
-            ended = Ended::Time;
-            break;
+/// One part of the comparison: its coin, its bets, its pairs.
+struct Contest {
+    part: Part,
+    coin: SplitMix64,
+    gain: EProcess,
+    harm: EProcess,
+    /// How much slower the candidate may be before it is harm: ln of a ratio.
+    margin: f64,
+    pairs: Vec<Pair>,
+}
+
+impl Contest {
+    fn new(part: Part, seed: u64, processes: u32) -> Contest {
+        let config = EProcessConfig { alpha: ALPHA, processes, tolerance: TOLERANCE, pairs_max: u32::MAX, seed };
+        let margin = if part == Part::Faulted { FAULT_MARGIN.ln_1p() } else { 0.0 };
+        Contest {
+            part,
+            coin: SplitMix64::new(seed_for(seed, part as u64)),
+            gain: EProcess::new(config),
+            // A loss that is claimed wrongly keeps the incumbent: it shares no rate with the claim that is made of it.
+            harm: EProcess::new(EProcessConfig { processes: 1, ..config }),
+            margin,
+            pairs: Vec::new(),
         }
-        let Some(order) = process.next() else { break };
-        let ours = (labels[0].as_str(), candidate, Arm::Candidate);
-        let theirs = (labels[1].as_str(), incumbent, Arm::Incumbent);
-        let arms = match order {
-            PairOrder::AFirst => session.evaluate_pair(number, ours, theirs)?,
-            PairOrder::BFirst => {
-                let [theirs, ours] = session.evaluate_pair(number, theirs, ours)?;
-                [ours, theirs]
+    }
+
+    /// Bets on ln(rival / candidate); nothing where the pair gave none (TUNER-10). Order and coin are the contest's, so those
+    /// of the processes are not asked for.
+    fn bet(&mut self, log_ratio: Option<f64>) {
+        for (process, seen) in [
+            (&mut self.gain, log_ratio),
+            (&mut self.harm, log_ratio.map(|log_ratio| -log_ratio - self.margin)),
+        ] {
+            match (process.next(), seen) {
+                (Some(_), Some(seen)) => process.observe(seen),
+                (Some(_), None) => process.void(),
+                (None, _) => {} // EPROC-3: it is decided.
             }
+        }
+    }
+
+    /// Runs the pair `number`.
+    fn run(&mut self, session: &Session<'_>, duel: &Duel<'_>, number: u32) -> Result<(), Stop> {
+        let labels = ["candidate", "incumbent"].map(|arm| duel.label(number, arm));
+        let ours = (labels[0].as_str(), duel.candidate, Arm::Candidate);
+        let theirs = (labels[1].as_str(), duel.rival, duel.rival_arm);
+        let rival_first = self.coin.coin();
+        let arms = if rival_first {
+            let [theirs, ours] = session.evaluate_pair(number, theirs, ours, self.part)?;
+            [ours, theirs]
+        } else {
+            session.evaluate_pair(number, ours, theirs, self.part)?
         };
         let log_ratio = arms[1].log_objective.zip(arms[0].log_objective).map(|(b, a)| b - a);
-        match log_ratio {
-            Some(log_ratio) => process.observe(log_ratio),
-            None => process.void(), // TUNER-10
-        }
+        self.bet(log_ratio);
         let row = PairRow {
             pair: number,
-            incumbent_first: order == PairOrder::BFirst,
+            incumbent_first: rival_first,
             log_ratio,
             incumbent: log_ratio.and(arms[1].log_objective).map(f64::exp),
             candidate: log_ratio.and(arms[0].log_objective).map(f64::exp),
-            wealth_better: process.wealth_fail(),
-            wealth_no_better: process.wealth_pass(),
+            wealth_better: self.gain.wealth_fail(),
+            wealth_no_better: self.gain.wealth_pass(),
             regime: None,
         };
-        pairs.push(Pair { row, arms });
-        let left = u64::from(pairs_max - process.pairs()) * 2 * session.course.conditions.len() as u64;
-        session.left(if process.decision() == Decision::Undecided { left } else { 0 });
-        if process.decision() != Decision::Undecided {
+        self.pairs.push(Pair { row, arms });
+        Ok(())
+    }
+
+    /// Both arms' objective and their ratio, tuned over incumbent; `None` where fewer than two pairs gave a result.
+    fn figures(&self, seed: u64) -> Option<[Interval; 3]> {
+        let whole = || self.pairs.iter().filter(|pair| pair.row.log_ratio.is_some());
+        let over = |value: &dyn Fn(&Pair) -> Option<f64>| {
+            geometric_mean_interval(&whole().filter_map(value).collect::<Vec<_>>(), seed)
+        };
+        let [incumbent, tuned] = [over(&|pair| pair.row.incumbent)?, over(&|pair| pair.row.candidate)?];
+        let logs = mean_interval(&whole().filter_map(|pair| Some(-pair.row.log_ratio?)).collect::<Vec<_>>(), seed)?;
+        let ratio = Interval { estimate: logs.estimate.exp(), low: logs.low.exp(), high: logs.high.exp() };
+        Some([incumbent, tuned, ratio])
+    }
+
+    fn evaluations(&self) -> impl Iterator<Item = &Evaluation> {
+        self.pairs.iter().flat_map(|pair| &pair.arms)
+    }
+
+    /// Whether the candidate showed a defect in the last pair.
+    fn has_defect(&self, session: &Session<'_>) -> bool {
+        self.pairs.last().is_some_and(|pair| is_defect(&pair.arms[0], &session.course.limits))
+    }
+
+    /// Whether so few pairs give a result that more would only cost time: where a host is too busy, faults strike too late.
+    fn is_hopeless(&self) -> bool {
+        let valid = self.pairs.iter().filter(|pair| pair.row.log_ratio.is_some()).count();
+        self.pairs.len() >= PAIRS_TRIED && 3 * valid < self.pairs.len()
+    }
+}
+
+/// Runs pairs until they decide, are used up, or the next would end after the deadline.
+///
+/// # Errors
+/// What the problem did wrong.
+pub(crate) fn confirm(session: &Session<'_>, duel: &Duel<'_>) -> Result<Confirmed, Stop> {
+    let faults = duel.faults && session.course.has_faults();
+    let seed = seed_for(session.course.seed, 0xc0_14 ^ u64::from(u32::from(duel.letter)) << 16);
+    let processes = if faults { 2 } else { 1 };
+    let mut calm = Contest::new(Part::Calm, seed, processes);
+    let mut faulted = faults.then(|| Contest::new(Part::Faulted, seed, processes));
+    let mut stalls = StallBets::default();
+    let mut ended = Ended::Pairs;
+    for number in 0..duel.pairs_max {
+        let (is_calm_open, is_faulted_open) = open(&calm, faulted.as_ref());
+        let defect = [Some(&calm), faulted.as_ref()].into_iter().flatten().any(|contest| contest.has_defect(session));
+        if defect || stalls.candidate_stalls_more() || !is_calm_open && !is_faulted_open {
             ended = Ended::Decided;
             break;
         }
+        let part = if is_calm_open { Part::Calm } else { Part::Faulted };
+        // Either arm may be the first that the log holds of a pair.
+        let may_begin = |arm: &str| session.may_begin(&duel.label(number, arm), part, duel.deadline);
+        if !may_begin("candidate") && !may_begin("incumbent") {
+            ended = Ended::Time;
+            break;
+        }
+        if is_calm_open {
+            calm.run(session, duel, number)?;
+            stalls.look(session, calm.pairs.last().expect("it was run"));
+        }
+        if let Some(faulted) = faulted.as_mut().filter(|_| is_faulted_open) {
+            faulted.run(session, duel, number)?;
+        }
+        session.left(u64::from(duel.pairs_max - number - 1) * 2 * session.course.conditions.len() as u64);
     }
-    let found = PairRegimes::find(probes(session, &pairs));
-    let regimes = by_regime(&mut pairs, session.course.conditions.len(), &found);
-    let limits = &session.course.limits;
-    let count = |hit: &dyn Fn(&Evaluation) -> bool| {
-        [0, 1].map(|arm: usize| pairs.iter().filter(|pair| hit(&pair.arms[arm])).count() as u32)
+    session.left(0);
+    Ok(concluded(session, duel, calm, faulted, &stalls, ended))
+}
+
+/// Which parts can still change what will be said: calm runs, runs under faults.
+fn open(calm: &Contest, faulted: Option<&Contest>) -> (bool, bool) {
+    let decided = |process: &EProcess| process.decision() != Decision::Undecided;
+    let count = |contest: &Contest| contest.pairs.len() as u32;
+    // Rare stalls need slices to show in, so that an early `better` waits for some more pairs.
+    let is_calm_open = match calm.gain.decision() {
+        Decision::Undecided => true,
+        Decision::Fail => count(calm) < PAIRS_MIN,
+        Decision::Pass => false,
     };
-    let broke = count(&|found| {
-        found.constraints.iter().zip(limits).any(|(value, limit)| value.is_some_and(|value| value > limit.max))
+    let is_faulted_open = faulted.is_some_and(|faulted| {
+        let is_patient = is_calm_open || count(faulted) < count(calm) + PAIRS_MORE;
+        !decided(&faulted.gain) && !decided(&faulted.harm) && !faulted.is_hopeless() && is_patient
     });
+    (is_calm_open, is_faulted_open)
+}
+
+/// A crash or a broken limit: one is enough.
+fn is_defect(found: &Evaluation, limits: &[rtt_measure::Constraint]) -> bool {
+    matches!(found.reason, Some((Verdict::Crashed, _))) || breaks(found, limits)
+}
+
+fn breaks(found: &Evaluation, limits: &[rtt_measure::Constraint]) -> bool {
+    found.constraints.iter().zip(limits).any(|(value, limit)| value.is_some_and(|value| value > limit.max))
+}
+
+/// The bet on slices that stall, over the calm pairs.
+#[derive(Debug, Default)]
+struct StallBets {
+    process: SignProcess,
+    stalled: [u32; 2],
+    slices: [u32; 2],
+    held_up: [u32; 2],
+}
+
+impl StallBets {
+    fn look(&mut self, session: &Session<'_>, pair: &Pair) {
+        let [ours, theirs] = &pair.arms;
+        let mut seen = Stalls { stalled: [0; 2], slices: [0; 2] };
+        for index in session.course.indices(Part::Calm) {
+            let (Some(ours), Some(theirs)) = (ours.answer(index), theirs.answer(index)) else { return };
+            let found = Stalls::of([&theirs.slices_ns_p99, &ours.slices_ns_p99]);
+            for arm in 0..2 {
+                seen.stalled[arm] += found.stalled[arm];
+                seen.slices[arm] += found.slices[arm];
+            }
+            self.held_up[0] += theirs.slices_held_up;
+            self.held_up[1] += ours.slices_held_up;
+        }
+        if let Some(candidate_more) = seen.second_has_more() {
+            self.process.observe(candidate_more);
+        }
+        for arm in 0..2 {
+            self.stalled[arm] += seen.stalled[arm];
+            self.slices[arm] += seen.slices[arm];
+        }
+    }
+
+    fn candidate_stalls_more(&self) -> bool {
+        self.process.wealth() >= 1.0 / ALPHA
+    }
+
+    fn row(&self) -> StallRow {
+        let [incumbent, tuned] = [0, 1];
+        StallRow {
+            slices: [self.slices[incumbent], self.slices[tuned]],
+            stalled: [self.stalled[incumbent], self.stalled[tuned]],
+            held_up: [self.held_up[incumbent], self.held_up[tuned]],
+            wealth_tuned_more: self.process.wealth(),
+        }
+    }
+}
+
+/// All that the pairs came to.
+fn concluded(
+    session: &Session<'_>,
+    duel: &Duel<'_>,
+    mut calm: Contest,
+    faulted: Option<Contest>,
+    stalls: &StallBets,
+    ended: Ended,
+) -> Confirmed {
+    let of_both = |decision: &dyn Fn(&Contest) -> Decision| {
+        [decision(&calm), faulted.as_ref().map_or(Decision::Undecided, decision)]
+    };
+    let gain = of_both(&|contest| contest.gain.decision());
+    let harm = of_both(&|contest| contest.harm.decision());
+    let found = PairRegimes::find(probes(session, calm.evaluations().chain(faulted.iter().flat_map(Contest::evaluations))));
+    let indices: Vec<usize> = session.course.indices(Part::Calm).collect();
+    let regimes = by_regime(&mut calm.pairs, &indices, &found);
+    let limits = &session.course.limits;
+    let faulted_pairs = || faulted.iter().flat_map(|faulted| &faulted.pairs);
+    let pairs = (calm.pairs.len() + faulted_pairs().count()) as u32;
+    let count = |hit: &dyn Fn(&Evaluation) -> bool| {
+        [0, 1].map(|arm: usize| {
+            calm.pairs.iter().chain(faulted_pairs()).filter(|pair| hit(&pair.arms[arm])).count() as u32
+        })
+    };
+    let broke = count(&|found| breaks(found, limits));
     let crashed = count(&|found| matches!(found.reason, Some((Verdict::Crashed, _))));
-    let voided = voided(&pairs);
-    let decision = process.decision();
-    let pairs_run = process.pairs();
-    let record = record(session, pairs, pairs_max).map(|record| Confirmation { regimes, broke, crashed, ..record });
-    Ok(Confirmed { record, decision, ended, pairs: pairs_run, broke, crashed, voided })
+    let voided = voided(calm.pairs.iter().chain(faulted_pairs()));
+    let record = record(session, duel, &calm, faulted.as_ref(), stalls)
+        .map(|record| Confirmation { regimes, broke, crashed, ..record });
+    let stalls_more = stalls.candidate_stalls_more();
+    Confirmed { record, gain, harm, stalls_more, ended, pairs, broke, crashed, voided }
 }
 
 /// Why pairs gave no result. The run that ended a pair tells: the first arm's where that one has no p99, since the second
 /// was not run then or is no better off, else the second's.
-fn voided(pairs: &[Pair]) -> BTreeMap<String, u64> {
+fn voided<'a>(pairs: impl Iterator<Item = &'a Pair>) -> BTreeMap<String, u64> {
     let mut causes = BTreeMap::new();
-    for Pair { row, arms: [ours, theirs] } in pairs.iter().filter(|pair| pair.row.log_ratio.is_none()) {
+    for Pair { row, arms: [ours, theirs] } in pairs.filter(|pair| pair.row.log_ratio.is_none()) {
         let order = if row.incumbent_first { [theirs, ours] } else { [ours, theirs] };
         let last = order.into_iter().filter_map(|found| found.runs.last()).find(|run| !run.gave_result());
         *causes.entry(last.map_or_else(|| "without a run".to_owned(), cause)).or_default() += 1;
@@ -152,39 +363,61 @@ fn voided(pairs: &[Pair]) -> BTreeMap<String, u64> {
     causes
 }
 
-/// TUNER-11: the figures of the pairs; absent where fewer than two gave a result.
-fn record(session: &Session<'_>, pairs: Vec<Pair>, pairs_max: u32) -> Option<Confirmation> {
+/// TUNER-11 and TUNER-14: the figures of the pairs; absent where fewer than two calm ones gave a result.
+fn record(
+    session: &Session<'_>,
+    duel: &Duel<'_>,
+    calm: &Contest,
+    faulted: Option<&Contest>,
+    stalls: &StallBets,
+) -> Option<Confirmation> {
     let seed = session.course.seed;
-    let whole: Vec<&Pair> = pairs.iter().filter(|pair| pair.row.log_ratio.is_some()).collect();
-    let over = |value: &dyn Fn(&Pair) -> Option<f64>| {
-        let values: Vec<f64> = whole.iter().filter_map(|pair| value(pair)).collect();
-        geometric_mean_interval(&values, seed)
+    let [objective_incumbent, objective_tuned, ratio] = calm.figures(seed)?;
+    let rows = |contest: &Contest| -> Vec<ArmRow> {
+        let whole: Vec<&Pair> = contest.pairs.iter().filter(|pair| pair.row.log_ratio.is_some()).collect();
+        let over = |arm: usize, index: usize, value: &dyn Fn(&rtt_measure::Answer) -> Option<f64>| {
+            let values = whole.iter().filter_map(|pair| value(pair.arms[arm].answer(index)?));
+            geometric_mean_interval(&values.collect::<Vec<_>>(), seed)
+        };
+        let row = |index: usize| {
+            let condition = &session.course.conditions[index];
+            let faulted = condition.faults.is_some();
+            Some(ArmRow {
+                scenario: condition.scenario.clone().unwrap_or_else(|| "base".into()),
+                faulted,
+                incumbent: over(1, index, &|answer| answer.deciding(faulted))?,
+                tuned: over(0, index, &|answer| answer.deciding(faulted))?,
+                whole_incumbent: over(1, index, &rtt_measure::Answer::whole_p99)?,
+                whole_tuned: over(0, index, &rtt_measure::Answer::whole_p99)?,
+            })
+        };
+        session.course.indices(contest.part).filter_map(row).collect()
     };
-    let objective_incumbent = over(&|pair| pair.row.incumbent)?;
-    let objective_tuned = over(&|pair| pair.row.candidate)?;
-    let gains: Vec<f64> = whole.iter().filter_map(|pair| Some(-pair.row.log_ratio?)).collect();
-    let logs = mean_interval(&gains, seed)?;
-    let ratio = Interval { estimate: logs.estimate.exp(), low: logs.low.exp(), high: logs.high.exp() };
-    let arms = (0..session.course.conditions.len()).filter_map(|index| {
-        let condition = &session.course.conditions[index];
-        Some(ArmRow {
-            scenario: condition.scenario.clone().unwrap_or_else(|| "base".into()),
-            faulted: condition.faults.is_some(),
-            incumbent: over(&|pair| pair.arms[1].p99(index))?,
-            tuned: over(&|pair| pair.arms[0].p99(index))?,
+    let arms: Vec<ArmRow> = rows(calm).into_iter().chain(faulted.into_iter().flat_map(rows)).collect();
+    let faulted = faulted.and_then(|contest| {
+        let [incumbent, tuned, ratio] = contest.figures(seed)?;
+        Some(FaultedPart {
+            margin: FAULT_MARGIN,
+            recovery_incumbent: incumbent,
+            recovery_tuned: tuned,
+            ratio,
+            better: contest.gain.decision() == Decision::Fail,
+            worse: contest.harm.decision() == Decision::Fail,
+            pairs: contest.pairs.iter().map(|pair| pair.row.clone()).collect(),
         })
     });
-    let arms = arms.collect();
-    let pairs = pairs.into_iter().map(|pair| pair.row).collect();
     Some(Confirmation {
         alpha: ALPHA,
+        processes: calm.gain.config().processes,
         tolerance: TOLERANCE,
-        pairs_max,
-        pairs,
+        pairs_max: duel.pairs_max,
+        pairs: calm.pairs.iter().map(|pair| pair.row.clone()).collect(),
         arms,
         objective_incumbent,
         objective_tuned,
         ratio,
+        faulted,
+        stalls: stalls.row(),
         regimes: Vec::new(),
         broke: [0; 2],
         crashed: [0; 2],
@@ -192,10 +425,9 @@ fn record(session: &Session<'_>, pairs: Vec<Pair>, pairs_max: u32) -> Option<Con
 }
 
 /// The probes of the whole run: its pairs alone may have seen too little of a regime.
-fn probes(session: &Session<'_>, pairs: &[Pair]) -> Vec<RegimeProbe> {
-    let measured = session.points().into_iter().map(|point| point.found).chain(session.placebo());
-    let mut probes: Vec<RegimeProbe> = measured.flat_map(|found| found.probes().collect::<Vec<_>>()).collect();
-    probes.extend(pairs.iter().flat_map(|pair| &pair.arms).flat_map(Evaluation::probes));
+fn probes<'a>(session: &Session<'_>, pairs: impl Iterator<Item = &'a Evaluation>) -> Vec<RegimeProbe> {
+    let mut probes: Vec<RegimeProbe> = session.evaluations().iter().flat_map(Evaluation::probes).collect();
+    probes.extend(pairs.flat_map(Evaluation::probes));
     probes
 }
 
@@ -203,16 +435,17 @@ fn probes(session: &Session<'_>, pairs: &[Pair]) -> Vec<RegimeProbe> {
 /// / candidate's).
 fn compared(pair: &Pair, condition: usize, regimes: &PairRegimes) -> Option<(String, f64)> {
     let [ours, theirs] = &pair.arms;
-    let log_ratio = (theirs.p99(condition)? / ours.p99(condition)?).ln();
+    let p99 = |found: &Evaluation| found.answer(condition)?.deciding(false);
+    let log_ratio = (p99(theirs)? / p99(ours)?).ln();
     let probes = [ours.probe(condition)?, theirs.probe(condition)?];
     Some((regimes.of_both(["tuned", "incumbent"], probes), log_ratio))
 }
 
 /// Names the regime of each pair, and tells the effect in each regime, run by run.
-fn by_regime(pairs: &mut [Pair], conditions: usize, regimes: &PairRegimes) -> Vec<RegimeEffect> {
+fn by_regime(pairs: &mut [Pair], conditions: &[usize], regimes: &PairRegimes) -> Vec<RegimeEffect> {
     let mut found: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for pair in pairs {
-        let runs: Vec<_> = (0..conditions).filter_map(|condition| compared(pair, condition, regimes)).collect();
+        let runs: Vec<_> = conditions.iter().filter_map(|&condition| compared(pair, condition, regimes)).collect();
         pair.row.regime = runs.first().map(|(first, _)| {
             let one = runs.iter().all(|(name, _)| name == first);
             if one { first.clone() } else { Regime::Mixed.to_string() }
@@ -265,7 +498,7 @@ mod tests {
         ];
         let probes = pairs.iter().flat_map(|pair| &pair.arms).flat_map(Evaluation::probes).collect::<Vec<_>>();
         let regimes = PairRegimes::find(probes);
-        let effects = by_regime(&mut pairs, 2, &regimes);
+        let effects = by_regime(&mut pairs, &[0, 1], &regimes);
         let told: Vec<_> = effects.iter().map(|e| (e.regime.as_str(), e.runs, (e.ratio * 100.0).round())).collect();
         let [fast, slow] =
             [48, 240].map(|ns| regimes.of(&RegimeProbe { cpus: [0, 1], before_ns: ns, after_ns: ns }).to_string());

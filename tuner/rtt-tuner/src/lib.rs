@@ -10,6 +10,7 @@ mod bench;
 mod climb;
 mod conclude;
 mod confirm;
+mod finals;
 mod gaussian_process;
 mod incumbent;
 mod matrix;

@@ -1,9 +1,11 @@
-//! The objective: exp of the weighted mean of ln p99 over scenarios, calm and under faults.
+//! The objective of a point: exp of the mean over scenarios of ln of what decides.
 //!
-//! A point is measured by one run for each condition. All arms get the same arrivals and the same fault schedule: the
-//! seed of a run hangs on the round, never on the arm.
+//! What decides is told by the answer: calm, the typical p99; under faults, the time to recover. The two are parts of their own
+//! and never mixed: a search looks at calm alone, a confirmation at both. A point is measured by one run for each condition
+//! of a part. All arms get the same arrivals and the same fault schedule: the seed of a run hangs on the round, never on
+//! the arm.
 //!
-//! TUNER-7  A run that is not settled gives no objective, and neither does its point; a disturbed one is run once more
+//! TUNER-7  A run that is not settled gives no objective, and neither does its point; a disturbed one is run again
 //!          where that is allowed.
 
 use rtt_measure::{Answer, Arm, Constraint, Hello, MeasureRequest, Point, Problem, ProblemError, RegimeProbe, Verdict};
@@ -12,9 +14,22 @@ use rtt_units::SplitMix64;
 
 /// Tries of one condition of a pair, the first included.
 const PAIR_ATTEMPTS: u32 = 4;
+/// The same under faults, where a run is long and a busy host keeps a fault from striking in time.
+const PAIR_ATTEMPTS_FAULTED: u32 = 2;
+/// Tries of one condition of a point: short runs are cheap, and a point that the host disturbed is lost to the search.
+const POINT_ATTEMPTS: u32 = 3;
 
 /// Bits of a seed, so that programs that read JSON numbers as doubles see it whole.
 const SEED_BITS: u32 = 53;
+
+/// Which conditions are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Those without faults.
+    Calm,
+    /// Those with.
+    Faulted,
+}
 
 /// One kind of run that every point goes through.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,8 +38,6 @@ pub(crate) struct Condition {
     pub(crate) scenario: Option<String>,
     /// The fault plan beside it; absent for calm.
     pub(crate) faults: Option<Digest>,
-    /// Say in the objective.
-    pub(crate) weight: f64,
     /// Share of a full run.
     pub(crate) share: f64,
 }
@@ -58,7 +71,7 @@ pub(crate) struct Ask<'a> {
     pub(crate) pair: Option<(u32, u32)>,
     /// Runs of one round share arrivals and faults.
     pub(crate) round: u64,
-    /// Whether a void run is tried once more.
+    /// Whether a disturbed run is tried again.
     pub(crate) again: bool,
 }
 
@@ -74,7 +87,7 @@ pub(crate) struct Run {
 impl Run {
     /// TUNER-7: whether it settled, and with a p99.
     pub(crate) fn gave_result(&self) -> bool {
-        self.answer.verdict.is_none_or(|verdict| verdict == Verdict::Settled) && self.answer.p99.is_some()
+        self.answer.deciding(false).is_some()
     }
 }
 
@@ -91,7 +104,12 @@ pub(crate) struct Evaluation {
     /// Why there is no objective.
     pub(crate) reason: Option<(Verdict, String)>,
     sum: f64,
-    weight: f64,
+    count: u32,
+}
+
+/// Whether the host may have spoilt the run: it held the generator up, or its load changed while the run lasted.
+fn is_disturbed(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Void | Verdict::NeverSettled)
 }
 
 /// A seed of its own for each purpose under one seed.
@@ -104,7 +122,7 @@ impl Course {
     pub(crate) fn plain(hello: &Hello, seed: u64) -> Course {
         let scenario = hello.scenarios.first().map(|scenario| scenario.name.clone());
         Course {
-            conditions: vec![Condition { scenario, faults: None, weight: 1.0, share: 1.0 }],
+            conditions: vec![Condition { scenario, faults: None, share: 1.0 }],
             limits: hello.constraints.clone(),
             extended: hello.protocol.is_some(),
             seed,
@@ -141,12 +159,28 @@ impl Course {
         }
     }
 
-    /// Ids of the runs that `ask` would make, without those that are tried again.
-    pub(crate) fn ids(&self, label: &str) -> Vec<String> {
-        self.conditions.iter().map(|condition| format!("{label}/{}", condition.name())).collect()
+    /// Indices of the conditions of `part`.
+    pub(crate) fn indices(&self, part: Part) -> impl Iterator<Item = usize> + '_ {
+        let wanted = part == Part::Faulted;
+        (0..self.conditions.len()).filter(move |&index| self.conditions[index].faults.is_some() == wanted)
     }
 
-    /// One run of `ask` under condition `index`, once more where it is void and that is allowed, added to `found`.
+    /// Whether any condition is one under faults.
+    pub(crate) fn has_faults(&self) -> bool {
+        self.indices(Part::Faulted).next().is_some()
+    }
+
+    /// Id of the first run that a point called `label` would make in `part`.
+    pub(crate) fn first_id(&self, label: &str, part: Part) -> Option<String> {
+        self.indices(part).next().map(|index| format!("{label}/{}", self.conditions[index].name()))
+    }
+
+    /// What decides of a run.
+    fn deciding(&self, run: &Run) -> Option<f64> {
+        run.answer.deciding(self.conditions[run.condition].faults.is_some())
+    }
+
+    /// One run of `ask` under condition `index`, again where it is disturbed and that is allowed, added to `found`.
     /// `seen` hears of each run. Returns whether it gave a result.
     fn step(
         &self,
@@ -156,30 +190,28 @@ impl Course {
         found: &mut Evaluation,
         seen: &mut dyn FnMut(&Run),
     ) -> Result<bool, ProblemError> {
-        let id = format!("{}/{}", ask.label, self.conditions[index].name());
-        let again = format!("{id}/again");
-        for id in [id, again] {
+        for attempt in 0..POINT_ATTEMPTS {
+            let again = if attempt > 0 { format!("/again-{attempt}") } else { String::new() };
+            let id = format!("{}/{}{again}", ask.label, self.conditions[index].name());
             let run = Run { answer: problem.measure(&self.request(ask, index, &id))?, id, condition: index };
             seen(&run);
             let verdict = run.answer.verdict.unwrap_or(Verdict::Settled);
-            let p99 = run.answer.p99.filter(|_| verdict == Verdict::Settled);
+            let deciding = self.deciding(&run);
             let reason = run.answer.reason.clone().unwrap_or_default();
             found.note(run, &self.limits);
-            if let Some(p99) = p99 {
-                found.sum += self.conditions[index].weight * p99.ln();
-                found.weight += self.conditions[index].weight;
-                found.reason = None;
+            if let Some(deciding) = deciding {
+                found.take(deciding);
                 return Ok(true);
             }
             found.reason = Some((verdict, reason)); // TUNER-7
-            if verdict != Verdict::Void || !ask.again {
+            if !is_disturbed(verdict) || !ask.again {
                 break;
             }
         }
         Ok(false)
     }
 
-    /// Runs a point through all conditions; the first run without a result ends it.
+    /// Runs a point through all conditions of `part`; the first run without a result ends it.
     ///
     /// # Errors
     /// [`ProblemError`]: the program failed, which is not the point's fault.
@@ -187,10 +219,11 @@ impl Course {
         &self,
         problem: &mut Problem,
         ask: &Ask<'_>,
+        part: Part,
         seen: &mut dyn FnMut(&Run),
     ) -> Result<Evaluation, ProblemError> {
         let mut found = Evaluation::new(self);
-        for index in 0..self.conditions.len() {
+        for index in self.indices(part) {
             if !self.step(problem, ask, index, &mut found, seen)? {
                 return Ok(found);
             }
@@ -199,8 +232,8 @@ impl Course {
         Ok(found)
     }
 
-    /// Runs two points through all conditions, condition by condition the first before the second, so that the runs
-    /// that are compared lie next to each other in time. A condition in which a run was disturbed is run again, both
+    /// Runs two points through all conditions of `part`, condition by condition the first before the second, so that the
+    /// runs that are compared lie next to each other in time. A condition in which a run was disturbed is run again, both
     /// points in the same order: which of two alike is the void one is as good as a coin, so nothing is preferred. A
     /// condition that gives no result ends the pair for both.
     ///
@@ -210,12 +243,13 @@ impl Course {
         &self,
         problem: &mut Problem,
         asks: [&Ask<'_>; 2],
+        part: Part,
         seen: &mut dyn FnMut(&Run),
     ) -> Result<[Evaluation; 2], ProblemError> {
         let mut found = [Evaluation::new(self), Evaluation::new(self)];
-        for index in 0..self.conditions.len() {
+        for index in self.indices(part) {
             let mut settled = None;
-            for attempt in 0..PAIR_ATTEMPTS {
+            for attempt in 0..if part == Part::Calm { PAIR_ATTEMPTS } else { PAIR_ATTEMPTS_FAULTED } {
                 settled = self.attempt(problem, asks, (index, attempt), &mut found, seen)?;
                 if settled.is_some() {
                     break;
@@ -238,25 +272,23 @@ impl Course {
         found: &mut [Evaluation; 2],
         seen: &mut dyn FnMut(&Run),
     ) -> Result<Option<bool>, ProblemError> {
-        let mut p99s = [None; 2];
+        let mut deciding = [None; 2];
         for (slot, ask) in asks.into_iter().enumerate() {
             let again = if attempt > 0 { format!("/again-{attempt}") } else { String::new() };
             let id = format!("{}/{}{again}", ask.label, self.conditions[index].name());
             let run = Run { answer: problem.measure(&self.request(ask, index, &id))?, id, condition: index };
             seen(&run);
             let verdict = run.answer.verdict.unwrap_or(Verdict::Settled);
-            p99s[slot] = run.answer.p99.filter(|_| verdict == Verdict::Settled);
+            deciding[slot] = self.deciding(&run);
             found[slot].reason = Some((verdict, run.answer.reason.clone().unwrap_or_default())); // TUNER-7
             found[slot].note(run, &self.limits);
-            if verdict == Verdict::Void {
+            if is_disturbed(verdict) {
                 return Ok(None);
             }
         }
-        let [Some(first), Some(second)] = p99s else { return Ok(Some(false)) };
-        for (evaluation, p99) in found.iter_mut().zip([first, second]) {
-            evaluation.sum += self.conditions[index].weight * p99.ln();
-            evaluation.weight += self.conditions[index].weight;
-            evaluation.reason = None;
+        let [Some(first), Some(second)] = deciding else { return Ok(Some(false)) };
+        for (evaluation, deciding) in found.iter_mut().zip([first, second]) {
+            evaluation.take(deciding);
         }
         Ok(Some(true))
     }
@@ -267,8 +299,14 @@ impl Evaluation {
         Evaluation { constraints: vec![None; course.limits.len()], ..Evaluation::default() }
     }
 
+    fn take(&mut self, deciding: f64) {
+        self.sum += deciding.ln();
+        self.count += 1;
+        self.reason = None;
+    }
+
     fn close(&mut self) {
-        self.log_objective = Some(self.sum / self.weight);
+        self.log_objective = (self.count > 0).then(|| self.sum / f64::from(self.count));
     }
 
     fn note(&mut self, run: Run, limits: &[Constraint]) {
@@ -292,9 +330,9 @@ impl Evaluation {
         self.runs.iter().rev().find(settled) // The last: an earlier one had no partner.
     }
 
-    /// p99 of condition `index`, where its run settled.
-    pub(crate) fn p99(&self, index: usize) -> Option<f64> {
-        self.settled(index).and_then(|run| run.answer.p99)
+    /// The answer of condition `index`, where its run settled.
+    pub(crate) fn answer(&self, index: usize) -> Option<&Answer> {
+        self.settled(index).map(|run| &run.answer)
     }
 
     /// The probes around the run of condition `index`, where it settled.
@@ -317,7 +355,6 @@ mod tests {
         let condition = |scenario: &str, faulted: bool| Condition {
             scenario: Some(scenario.into()),
             faults: faulted.then(|| Digest::of(b"storm")),
-            weight: 1.0,
             share: 0.5,
         };
         let conditions = vec![condition("steady", false), condition("steady", true), condition("busy", false)];
@@ -330,7 +367,9 @@ mod tests {
         assert_eq!(seed(one.clone(), 0), seed(one.clone(), 1), "calm and faulted");
         assert_ne!(seed(one.clone(), 0), seed(one.clone(), 2), "scenarios");
         assert_ne!(seed(one.clone(), 0), seed(ask("a", Arm::Candidate, 4), 0), "rounds");
-        assert_eq!(course.ids("s0007"), ["s0007/steady/calm", "s0007/steady/faulted", "s0007/busy/calm"]);
+        assert_eq!(course.indices(Part::Calm).collect::<Vec<_>>(), [0, 2]);
+        assert_eq!(course.indices(Part::Faulted).collect::<Vec<_>>(), [1]);
+        assert_eq!(course.first_id("s0007", Part::Faulted).as_deref(), Some("s0007/steady/faulted"));
         let base = Course { extended: false, ..course.clone() };
         let sent = serde_json::to_string(&base.request(&one, 0, "id")).expect("JSON");
         assert_eq!(sent, r#"{"measure":{},"share":0.5}"#, "a base problem sees the base protocol only");

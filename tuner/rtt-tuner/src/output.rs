@@ -15,6 +15,8 @@ pub(crate) struct Options {
     pub(crate) sweep: Vec<String>,
     pub(crate) cpus: Option<String>,
     pub(crate) no_faults: bool,
+    #[serde(default)]
+    pub(crate) alike: bool,
     pub(crate) simulate: Vec<String>,
     /// A decimal string: it may exceed 2^53.
     pub(crate) seed: Option<String>,
@@ -50,16 +52,16 @@ pub(crate) struct Begun {
 pub(crate) struct Plan {
     /// Names and digests of the scenarios; empty for a base problem.
     pub(crate) scenarios: Vec<ScenarioRef>,
-    /// Shares of a full run, scenario by scenario; one 1.0 for a base problem.
+    /// Shares of a full run, scenario by scenario, of calm runs; one 1.0 for a base problem.
     pub(crate) shares: Vec<f64>,
+    /// The same of runs under faults.
+    pub(crate) faulted_shares: Vec<f64>,
     /// Name of the fault plan; absent for calm runs only.
     pub(crate) faults: Option<String>,
     /// Points that the model proposes, its first design included.
     pub(crate) points: usize,
     /// Points of random search, for comparison.
     pub(crate) random: usize,
-    /// Whether the presets are measured.
-    pub(crate) presets: bool,
     /// Runs of the placebo.
     pub(crate) placebo: usize,
     /// Most pairs.
@@ -68,6 +70,8 @@ pub(crate) struct Plan {
     pub(crate) budget_ms: u64,
     /// What measuring one point takes, in milliseconds: 0 where the problem does not tell.
     pub(crate) point_ms: u64,
+    /// What one pair takes, calm and under faults.
+    pub(crate) pair_ms: u64,
     /// Least and most measuring time that the plan takes, in milliseconds.
     pub(crate) estimate_ms: (u64, u64),
 }

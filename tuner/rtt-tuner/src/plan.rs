@@ -3,27 +3,35 @@
 //! The plan is made once, from the hello and the budget, and kept beside the log: a resumed run follows the plan that
 //! it began with.
 
+use crate::confirm::PAIRS_MIN as PAIRS_LEAST;
+use crate::finals::STAGES;
 use crate::objective::Condition;
 use crate::output::Plan;
 use rtt_measure::{Hello, ScenarioRef, Stop};
 use rtt_seal::near_name;
+use std::time::Duration;
 
 /// Scenarios of a run that names none.
 const SCENARIOS: [&str; 3] = ["steady", "burst", "busy"];
 /// Scenario of a quick run that names none.
 const SCENARIO_QUICK: &str = "steady";
-/// Say of a faulted run against a calm one.
-pub(crate) const FAULT_WEIGHT: f64 = 0.5;
-/// Shortest and longest run that is planned, in milliseconds; a quick run's is at most a second.
-const RUN_MS: (u64, u64, u64) = (250, 1000, 1500);
-/// Most points of a quick run, and its placebo runs and pairs.
-const QUICK: (usize, usize, u32) = (20, 4, 20);
-/// Points, placebo runs and pairs of a full run: most.
-const FULL: (usize, usize, u32) = (60, 8, 60);
+/// Longest calm run, in milliseconds: twenty slices of which each has hundreds of messages. More runs say more than longer ones.
+const CALM_MS: u64 = 500;
+/// Shortest run that is planned.
+const SHORTEST_MS: u64 = 250;
+/// Longest run under faults: the fault plans leave each fault the stage to itself in a second.
+const FAULTED_MS: u64 = 1000;
+/// Points, placebo runs and pairs of a quick run: most.
+const QUICK: (usize, usize, u32) = (32, 4, 40);
+/// The same of a full run.
+const FULL: (usize, usize, u32) = (60, 8, 80);
 /// Points below which no model is worth its name.
 const POINTS_MIN: usize = 6;
-/// Share of the budget that is kept for the confirmation of a full run.
-const CONFIRMATION: f64 = 0.45;
+/// Shares of the budget for the search and for the finalists' rounds: the rest is the confirmation's.
+const SEARCH: f64 = 0.35;
+const FINALS: f64 = 0.15;
+/// Share of the budget after which the confirmation leaves what is left to the comparison with the best preset.
+pub(crate) const CONFIRMED: f64 = 0.90;
 
 /// The wishes that a plan is made of.
 #[derive(Clone, Debug)]
@@ -42,66 +50,84 @@ impl Plan {
     pub(crate) fn make(hello: &Hello, wishes: &Wishes) -> Result<Plan, Stop> {
         let scenarios = choose(hello, wishes)?;
         let faults = hello.faults.first().filter(|_| wishes.faults).map(|plan| plan.name.clone());
-        let per_scenario = 1 + u64::from(faults.is_some());
-        let runs = per_scenario * scenarios.len().max(1) as u64;
+        let runs = scenarios.len().max(1) as u64;
         let overhead = u64::from(hello.overhead_ms.unwrap_or(0));
         let (points_max, placebo, pairs_max) = if wishes.quick { QUICK } else { FULL };
-        // Two starting points at most, and both arms of each pair.
-        let quick_points = (points_max + placebo + 2 + 2 * pairs_max as usize) as u64;
-        let longest = scenarios.iter().map(|scenario| u64::from(scenario.duration_ms)).max().unwrap_or(0);
-        let length = if wishes.quick {
-            (wishes.budget_ms / (runs * quick_points)).saturating_sub(overhead).clamp(RUN_MS.0, RUN_MS.1)
-        } else {
-            // Short enough for a search, a control of equal size and twenty pairs.
-            (wishes.budget_ms / (runs * 100)).saturating_sub(overhead).clamp(RUN_MS.0, RUN_MS.2)
+        // A small budget has shorter runs, not fewer pairs than a clear case takes.
+        let length = (wishes.budget_ms / (runs * 150)).saturating_sub(overhead).clamp(SHORTEST_MS, CALM_MS);
+        let share = |ms: u64| {
+            let of = |scenario: &ScenarioRef| (ms as f64 / f64::from(scenario.duration_ms.max(1))).min(1.0);
+            if scenarios.is_empty() { vec![1.0] } else { scenarios.iter().map(of).collect() }
         };
-        let length = length.min(longest);
-        let point_ms = if scenarios.is_empty() { 0 } else { runs * (length + overhead) };
-        let share = |scenario: &ScenarioRef| (length as f64 / f64::from(scenario.duration_ms.max(1))).min(1.0);
-        let shares = if scenarios.is_empty() { vec![1.0] } else { scenarios.iter().map(share).collect() };
+        let longest = scenarios.iter().map(|scenario| u64::from(scenario.duration_ms)).max().unwrap_or(0);
+        let run_ms = |ms: u64| if scenarios.is_empty() { 0 } else { runs * (ms.min(longest) + overhead) };
+        let faulted_ms = if faults.is_some() { run_ms(FAULTED_MS) } else { 0 };
         let mut plan = Plan {
-            shares,
+            shares: share(length),
+            faulted_shares: if faults.is_some() { share(FAULTED_MS) } else { vec![] },
             faults,
             points: points_max,
             random: if wishes.quick { 0 } else { points_max },
-            presets: !wishes.quick,
             placebo,
             pairs_max,
             budget_ms: wishes.budget_ms,
-            point_ms,
+            point_ms: run_ms(length),
+            pair_ms: 2 * (run_ms(length) + faulted_ms),
             estimate_ms: (0, 0),
             scenarios,
         };
-        plan.fit_in(wishes.quick, hello.presets.len())?;
+        plan.fit_in(hello.presets.len())?;
         Ok(plan)
     }
 
+    /// Points of a whole run beside those of the search: incumbent, default, placebo, presets.
+    pub(crate) fn others(&self, presets: usize) -> usize {
+        2 + self.placebo + presets
+    }
+
+    /// Measurements of the finalists.
+    pub(crate) fn finals(&self) -> usize {
+        let mut left = self.points;
+        let stage = |(field, rounds): (usize, u32)| {
+            left = left.min(field);
+            left * rounds as usize
+        };
+        STAGES.into_iter().map(stage).sum()
+    }
+
     /// Cuts the numbers down to what the budget holds.
-    fn fit_in(&mut self, quick: bool, presets: usize) -> Result<(), Stop> {
-        let others = 2 + self.placebo + if self.presets { presets } else { 0 };
-        if let Some(affordable) = self.budget_ms.checked_div(self.point_ms) {
-            let affordable = affordable as usize;
-            let search = if quick {
-                affordable.saturating_sub(others + 16) // Eight pairs at least: what a clear case takes.
-            } else {
-                ((affordable as f64 * (1.0 - CONFIRMATION)) as usize).saturating_sub(others) / 2
-            };
+    fn fit_in(&mut self, presets: usize) -> Result<(), Stop> {
+        let others = self.others(presets);
+        let search_ms = (self.budget_ms as f64 * SEARCH) as u64;
+        if let Some(affordable) = search_ms.checked_div(self.point_ms) {
+            let search = (affordable as usize).saturating_sub(others);
+            // What random search takes is taken from the search's own.
+            let search = if self.random > 0 { search / 2 } else { search };
             self.points = self.points.min(search);
             self.random = self.random.min(self.points);
         }
         if self.points < POINTS_MIN {
-            let needed = (self.point_ms * (others + 2 * POINTS_MIN + 20) as u64).div_ceil(60_000);
+            let needed = self.point_ms * (others + 2 * POINTS_MIN) as u64;
+            let needed = (needed as f64 / SEARCH / 60_000.0).ceil();
             return Err(Stop::usage(format!(
-                "--budget {} holds {} points: a search needs {POINTS_MIN} and some pairs; give about {needed}m, fewer \
-                 scenarios, or --no-faults",
+                "--budget {} holds {} points: a search needs {POINTS_MIN}, and a confirmation its pairs; give about {needed}m, \
+                 or fewer scenarios",
                 minutes(self.budget_ms),
                 self.points
             )));
         }
-        let certain = (others + self.points + self.random) as u64;
-        let runs = |points: u64| (points * self.point_ms).min(self.budget_ms);
-        self.estimate_ms = (runs(certain + 16), runs(certain + 2 * u64::from(self.pairs_max)));
+        let certain = self.point_ms * (others + self.points + self.random + self.finals()) as u64;
+        let pairs = |count: u32| self.pair_ms * u64::from(count);
+        let within = |ms: u64| ms.min(self.budget_ms);
+        self.estimate_ms = (within(certain + pairs(PAIRS_LEAST)), within(certain + pairs(self.pairs_max)));
         Ok(())
+    }
+
+    /// Until when points of the search may begin, those of random search, and rounds of the finalists.
+    pub(crate) fn deadlines(&self) -> [Duration; 3] {
+        let budget = Duration::from_millis(self.budget_ms);
+        let search = if self.random > 0 { SEARCH * 0.55 } else { SEARCH };
+        [search, SEARCH, SEARCH + FINALS].map(|share| budget.mul_f64(share))
     }
 
     /// The runs that every point goes through; `hello` is the one that the plan was made for.
@@ -110,7 +136,7 @@ impl Plan {
     /// A stop when a scenario or fault plan is no longer there.
     pub(crate) fn conditions(&self, hello: &Hello) -> Result<Vec<Condition>, Stop> {
         if self.scenarios.is_empty() {
-            return Ok(vec![Condition { scenario: None, faults: None, weight: 1.0, share: 1.0 }]);
+            return Ok(vec![Condition { scenario: None, faults: None, share: 1.0 }]);
         }
         let plan =
             match &self.faults {
@@ -123,16 +149,20 @@ impl Plan {
                 }
             };
         let mut conditions = Vec::new();
-        for (scenario, &share) in self.scenarios.iter().zip(&self.shares) {
+        for (index, scenario) in self.scenarios.iter().enumerate() {
             if !hello.scenarios.contains(scenario) {
                 let name = &scenario.name;
                 return Err(Stop::usage(format!(
                     "scenario `{name}` of this run has changed or is gone; start a new run"
                 )));
             }
-            let calm = Condition { scenario: Some(scenario.name.clone()), faults: None, weight: 1.0, share };
+            let calm = Condition { scenario: Some(scenario.name.clone()), faults: None, share: self.shares[index] };
             conditions.push(calm.clone());
-            conditions.extend(plan.map(|plan| Condition { faults: Some(plan.digest), weight: FAULT_WEIGHT, ..calm }));
+            conditions.extend(plan.map(|plan| Condition {
+                faults: Some(plan.digest),
+                share: self.faulted_shares.get(index).copied().unwrap_or(1.0),
+                ..calm
+            }));
         }
         Ok(conditions)
     }
@@ -142,9 +172,10 @@ impl Plan {
         let names: Vec<&str> = self.scenarios.iter().map(|scenario| scenario.name.as_str()).collect();
         match (names.is_empty(), &self.faults) {
             (true, _) => "p99".into(),
-            (false, None) => format!("geometric mean of p99 over {}", names.join(", ")),
+            (false, None) => format!("geometric mean of the typical p99 over {}", names.join(", ")),
             (false, Some(faults)) => format!(
-                "geometric mean of p99 over {}, calm (weight 1) and under fault plan {faults} (weight {FAULT_WEIGHT})",
+                "geometric mean of the typical p99 over {}; beside it, and never mixed in, the time to recover under fault plan \
+                 {faults}",
                 names.join(", ")
             ),
         }
@@ -154,7 +185,7 @@ impl Plan {
     pub(crate) fn unused(&self) -> Option<String> {
         let (_, most) = self.estimate_ms;
         // Less than a point's time is what rounding leaves.
-        (!self.presets && self.point_ms > 0 && most + self.point_ms < self.budget_ms).then(|| {
+        (self.random == 0 && self.point_ms > 0 && most + self.point_ms < self.budget_ms).then(|| {
             format!(
                 "the quick plan needs {} at most; --budget {} buys nothing more but time for disturbed runs; without \
                  --quick it does",
@@ -167,14 +198,16 @@ impl Plan {
     /// The plan in lines, for people. A simulated problem answers in its own time, whatever its runs stand for.
     pub(crate) fn lines(&self, simulated: bool) -> Vec<String> {
         let mut lines = vec![format!("objective   {}", self.objective())];
-        let presets = if self.presets { ", presets" } else { "" };
         let random = if self.random > 0 { format!(", {} of random search", self.random) } else { String::new() };
         lines.push(format!(
-            "points      {} by the model{random}{presets}; {} placebo runs; at most {} pairs",
-            self.points, self.placebo, self.pairs_max
+            "points      {} by the model{random}, the presets; {} placebo runs; {} runs of the best few; at most {} pairs",
+            self.points,
+            self.placebo,
+            self.finals(),
+            self.pairs_max
         ));
         if self.point_ms > 0 {
-            let runs = self.shares.len() * if self.faults.is_some() { 2 } else { 1 };
+            let runs = self.shares.len();
             let (least, most) = self.estimate_ms;
             if simulated {
                 lines
@@ -182,10 +215,11 @@ impl Plan {
                 return lines;
             }
             lines.push(format!(
-                "time        {} to {} of measuring: {runs} runs a point, {:.1} s a point; the budget is {}",
+                "time        {} to {} of measuring: {:.1} s a point, {:.1} s a pair; the budget is {}",
                 minutes(least),
                 minutes(most),
                 self.point_ms as f64 / 1000.0,
+                self.pair_ms as f64 / 1000.0,
                 minutes(self.budget_ms)
             ));
         }

@@ -138,6 +138,7 @@ impl RunFolder {
             ("--sweep", !given.sweep.is_empty() && given.sweep != old.sweep),
             ("--cpus", given.cpus.is_some() && given.cpus != old.cpus),
             ("--no-faults", given.no_faults && !old.no_faults),
+            ("--alike", given.alike && !old.alike),
             ("--simulate", !given.simulate.is_empty() && given.simulate != old.simulate),
             ("--seed", given.seed.as_ref().is_some_and(|seed| *seed != begun.seed)),
         ];
@@ -211,11 +212,12 @@ mod tests {
     fn begun(options: Options) -> Begun {
         let plan = Plan {
             scenarios: vec![],
+            faulted_shares: vec![],
+            pair_ms: 0,
             shares: vec![1.0],
             faults: None,
             points: 20,
             random: 0,
-            presets: false,
             placebo: 4,
             pairs_max: 20,
             budget_ms: 1,

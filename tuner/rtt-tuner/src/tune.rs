@@ -1,16 +1,18 @@
 //! `rtt-tuner tune`: plan, search, compare, confirm, publish.
 //!
-//! The order is fixed, and with it the ids of all trials: incumbent, default, design and model (the placebo between
-//! them), presets, random search, pairs. The log of the problem is all that a resumed run needs besides `run.json`.
+//! The order is fixed, and with it the ids of all trials: incumbent, default, presets, design and model (the placebo between
+//! them), random search, the finalists in turns, pairs against the incumbent, pairs against the best preset. The log of the
+//! problem is all that a resumed run needs besides `run.json`.
 
 use crate::arguments::TuneArguments;
 use crate::conclude::{self, Searched};
-use crate::confirm::{Confirmed, confirm};
+use crate::confirm::{Confirmed, Duel, confirm};
+use crate::finals::{Finals, STAGES, finals};
 use crate::incumbent::{Incumbent, incumbent};
 use crate::narrow::narrow;
-use crate::objective::{Course, seed_for};
+use crate::objective::{Course, Part, seed_for};
 use crate::output::{Begun, Options, Plan};
-use crate::plan::Wishes;
+use crate::plan::{CONFIRMED, Wishes};
 use crate::progress::Progress;
 use crate::publish::{self, Published};
 use crate::run_folder::RunFolder;
@@ -18,7 +20,9 @@ use crate::screen::{self, Ending};
 use crate::session::Session;
 use crate::solver::{ModelSearch, Random, search};
 use crate::space::Space;
-use rtt_measure::{Arm, Exit, Hello, Origin, Outcome, Problem, Stop, append_to_history};
+use rtt_measure::{
+    Arm, Decision, Exit, Hello, Origin, Outcome, PresetCheck, Problem, Stop, append_to_history,
+};
 use rtt_seal::{Digest, SigningKey};
 use rtt_units::Nanos;
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,10 +35,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const BUDGET_MS: u64 = 15 * 60_000;
 /// The same for a quick run.
 const BUDGET_QUICK_MS: u64 = 3 * 60_000;
-/// Shares of the budget after which no point is added: by the model, by the comparisons. A quick run has no comparisons.
-const DEADLINES: (f64, f64) = (0.35, 0.60);
-const DEADLINE_QUICK: f64 = 0.60;
-
 fn now_unix_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
@@ -123,6 +123,7 @@ fn options(arguments: &TuneArguments) -> Result<Options, Stop> {
         sweep: arguments.sweep.clone(),
         cpus: arguments.cpus.clone(),
         no_faults: arguments.no_faults,
+        alike: arguments.alike,
         simulate: arguments.simulate.clone(),
         seed: arguments.seed.map(|seed| seed.to_string()),
     })
@@ -281,47 +282,41 @@ fn begin(arguments: &TuneArguments) -> Result<Option<Ready>, Stop> {
     Ok(Some(Ready { run, begun, problem, space, known: BTreeSet::new(), key }))
 }
 
-/// Incumbent, default, search, presets, random search.
-fn explore(session: &mut Session<'_>, begun: &Begun, hello: &Hello, seed: u64) -> Result<Vec<String>, Stop> {
+/// Incumbent, default, presets, search, random search, finalists.
+fn explore(session: &mut Session<'_>, begun: &Begun, hello: &Hello, seed: u64) -> Result<(Searched, Vec<String>), Stop> {
     let (plan, space) = (&begun.plan, session.space);
-    let budget = Duration::from_millis(plan.budget_ms);
-    let (search_until, all_until) = if begun.options.quick { (DEADLINE_QUICK, DEADLINE_QUICK) } else { DEADLINES };
+    let [search_until, random_until, finals_until] = plan.deadlines();
+    let nanos = hello.protocol.is_some();
     let mut notes = begun.notes.clone();
     let own = |error: crate::space::SpaceError| Stop::unexpected(&error);
     session.phase("start");
     let site = space.site(&begun.incumbent).map_err(own)?;
     session.add("i0000", site, Origin::Start("incumbent".into()), Arm::Incumbent)?;
+    session.echo(begun.incumbent.clone(), plan.points.div_ceil(plan.placebo), plan.placebo);
+    session.turn(false, search_until);
+    if begun.options.alike {
+        session.finish_echo()?;
+        notes.push("the incumbent was compared with itself (--alike): `better` would be a false alarm".into());
+        return Ok((conclude::look(session, Finals::default(), nanos), notes));
+    }
     if let Some(default) = hello.default.as_ref().filter(|default| **default != begun.incumbent) {
         let site = space.site(default).map_err(own)?;
         session.add("d0000", site, Origin::Start("default".into()), Arm::Default)?;
     }
-    session.echo(begun.incumbent.clone(), plan.points.div_ceil(plan.placebo), plan.placebo);
-    session.turn(false, budget.mul_f64(search_until));
+    notes.extend(presets(session, begun, hello)?);
     session.phase("search");
-    let known = session.points().iter().map(crate::session::Measured::told).collect();
+    let known: Vec<_> = session.points().iter().map(crate::session::Measured::told).collect();
+    let before = known.len();
     let limits = &hello.constraints;
     let solver = ModelSearch::new(space, seed_for(seed, 1), plan.points);
-    let told = search(&*session, solver, limits, known, plan.points)?;
+    let found = search(&*session, solver, limits, known, plan.points)?.len() - before;
     session.finish_echo()?;
-    session.turn(true, budget.mul_f64(all_until));
-    session.phase("compare");
-    if plan.presets {
-        for (name, point) in &hello.presets {
-            let label = format!("preset-{name}");
-            match space.site(point) {
-                Ok(site) if session.may_begin(&label, budget.mul_f64(all_until)) => {
-                    session.add(&label, site, Origin::Preset(name.clone()), Arm::Control)?;
-                }
-                Ok(_) => notes.push(format!("preset `{name}` was not measured: time ran short")),
-                Err(error) => notes.push(format!("preset `{name}` was not measured: {error}")),
-            }
-        }
-    } else {
-        notes.push(
-            "a quick run measures no presets and no random search, so it cannot say whether they do as well".into(),
-        );
+    if found < plan.points {
+        notes.push(format!("the search got {found} points of {}: time or space ran out", plan.points));
     }
     if plan.random > 0 {
+        session.phase("random");
+        session.turn(true, random_until);
         let known = session.points().iter().map(crate::session::Measured::told).collect::<Vec<_>>();
         let before = known.len();
         let solver = Random::new(space, seed_for(seed, 2));
@@ -329,26 +324,84 @@ fn explore(session: &mut Session<'_>, begun: &Begun, hello: &Hello, seed: u64) -
         if random < plan.random {
             notes.push(format!("random search got {random} points of {}: time or space ran out", plan.random));
         }
+    } else {
+        notes.push("a quick run makes no random search, so it cannot say whether that does as well".into());
     }
-    let planned = plan.points + session.points().iter().filter(|p| matches!(p.origin, Origin::Start(_))).count();
-    if told.len() < planned {
-        notes.push(format!("the search got {} points of {planned}: time or space ran out", told.len()));
+    session.phase("finals");
+    let field = conclude::finalists(session, STAGES[0].0);
+    let finals = finals(session, &field, finals_until)?;
+    Ok((conclude::look(session, finals, nanos), notes))
+}
+
+/// Measures the presets: they are part of the first design, so that no tune knows less than a person who tries them.
+fn presets(session: &Session<'_>, begun: &Begun, hello: &Hello) -> Result<Vec<String>, Stop> {
+    let mut notes = Vec::new();
+    for (name, point) in &hello.presets {
+        let known = session.points().iter().find(|known| known.point == *point).map(|known| known.origin.clone());
+        match (known, session.space.site(point)) {
+            (Some(Origin::Start(what)), _) => notes.push(format!("preset `{name}` is the {what} itself")),
+            (Some(_), _) => notes.push(format!("preset `{name}` is another preset here")),
+            (None, Ok(site)) if session.space.drawable(&site) || begun.options.fix.is_empty() => {
+                let label = format!("preset-{name}");
+                session.add(&label, site, Origin::Preset(name.clone()), Arm::Control)?;
+            }
+            (None, Ok(_)) => notes.push(format!("preset `{name}` was not measured: it is not in the space that was asked for")),
+            (None, Err(error)) => notes.push(format!("preset `{name}` was not measured: {error}")),
+        }
     }
     Ok(notes)
 }
 
 /// The pairs; `None` where there is nothing to confirm.
 fn confirmation(session: &Session<'_>, searched: &Searched, begun: &Begun) -> Result<Option<Confirmed>, Stop> {
-    let Some(best) = searched.recommended.filter(|&best| searched.points[best].point != begun.incumbent) else {
+    let same = |best: usize| searched.points[best].point == begun.incumbent;
+    let Some(best) = searched.recommended.filter(|&best| begun.options.alike || !same(best)) else {
         return Ok(None);
     };
     session.phase("confirm");
     session.left(u64::from(begun.plan.pairs_max) * 2 * session.course.conditions.len() as u64);
     // The last pair shall end within the budget, not begin there.
-    let pair = Duration::from_millis(2 * begun.plan.point_ms);
-    let deadline = Duration::from_millis(begun.plan.budget_ms).saturating_sub(pair);
-    let confirmed = confirm(session, &searched.points[best].point, &begun.incumbent, begun.plan.pairs_max, deadline)?;
+    let budget = Duration::from_millis(begun.plan.budget_ms);
+    let duel = Duel {
+        letter: 'c',
+        candidate: &searched.points[best].point,
+        rival: &begun.incumbent,
+        rival_arm: Arm::Incumbent,
+        faults: true,
+        pairs_max: begun.plan.pairs_max,
+        deadline: budget.mul_f64(CONFIRMED).saturating_sub(Duration::from_millis(begun.plan.pair_ms)),
+    };
+    let confirmed = confirm(session, &duel)?;
     Ok(Some(confirmed).filter(|confirmed| confirmed.pairs > 0))
+}
+
+/// With what is left of the budget: the recommended point against the best preset.
+fn preset_check(session: &Session<'_>, searched: &Searched, begun: &Begun) -> Result<Option<PresetCheck>, Stop> {
+    let Some((preset, rival)) = searched.best_preset() else { return Ok(None) };
+    let Some(best) = searched.recommended.filter(|&best| searched.points[best].point != *rival) else { return Ok(None) };
+    if *rival == begun.incumbent || begun.options.alike {
+        return Ok(None); // It is the rival of the confirmation.
+    }
+    session.phase("preset");
+    let budget = Duration::from_millis(begun.plan.budget_ms);
+    let duel = Duel {
+        letter: 'v',
+        candidate: &searched.points[best].point,
+        rival,
+        rival_arm: Arm::Control,
+        faults: false,
+        pairs_max: begun.plan.pairs_max,
+        deadline: budget.saturating_sub(Duration::from_millis(2 * begun.plan.point_ms)),
+    };
+    let Confirmed { record, gain, harm, pairs, .. } = confirm(session, &duel)?;
+    let says = match (gain[0], harm[0]) {
+        (Decision::Fail, _) => "faster",
+        (_, Decision::Fail) => "slower",
+        _ => "undecided",
+    };
+    let valid = record.as_ref().map_or(0, |record| record.valid() as u32);
+    let check = PresetCheck { preset, pairs: valid, ratio: record.map(|record| record.ratio), says: says.into() };
+    Ok(Some(check).filter(|_| pairs > 0))
 }
 
 /// Measures, concludes, publishes.
@@ -361,8 +414,9 @@ fn finish(arguments: &TuneArguments, ready: Ready) -> Result<Exit, Stop> {
     let course =
         Course { conditions: begun.plan.conditions(&hello)?, limits: hello.constraints.clone(), extended: nanos, seed };
     let plan = &begun.plan;
-    let points = 2 + plan.points + plan.random + plan.placebo + if plan.presets { hello.presets.len() } else { 0 };
-    let expected = (points as u64 + 2 * u64::from(plan.pairs_max)) * course.conditions.len() as u64;
+    let points = plan.others(hello.presets.len()) + plan.points + plan.random + plan.finals();
+    let calm = course.indices(Part::Calm).count() as u64;
+    let expected = points as u64 * calm + 2 * u64::from(plan.pairs_max) * course.conditions.len() as u64;
     problem.begin(seed)?;
     let mut session = Session::new(
         &space,
@@ -371,9 +425,9 @@ fn finish(arguments: &TuneArguments, ready: Ready) -> Result<Exit, Stop> {
         known,
         Progress::new(expected, nanos, Duration::from_millis(plan.budget_ms)),
     );
-    let mut notes = explore(&mut session, &begun, &hello, seed)?;
-    let searched = conclude::look(&session, nanos);
+    let (searched, mut notes) = explore(&mut session, &begun, &hello, seed)?;
     let confirmed = confirmation(&session, &searched, &begun)?;
+    let against_preset = preset_check(&session, &searched, &begun)?;
     session.close();
     notes.extend(hello.absent.iter().map(|absent| format!("not in the space: {}", screen::absent(absent))));
     notes.extend(session.lost_words());
@@ -383,8 +437,9 @@ fn finish(arguments: &TuneArguments, ready: Ready) -> Result<Exit, Stop> {
     if confirmed.as_ref().is_none_or(|confirmed| confirmed.record.is_none()) {
         notes.push("no two pairs gave a result; p99 of the incumbent is that of its placebo runs".into());
     }
+    notes.extend(conclude::pairs_in_notes(&session, confirmed.as_ref(), against_preset.as_ref()));
     let solver = "Latin hypercube, then a Gaussian process (Matern 5/2, expected improvement)";
-    let mut fit = conclude::fit(&run.name, &begun, &hello, &session, searched, confirmed, notes, solver);
+    let mut fit = conclude::fit(&run.name, &begun, &hello, &session, searched, confirmed, against_preset, notes, solver);
     let trials = session.trials();
     drop(session); // The problem ends, and with it its hold on the host, before anything is drawn.
     fit.trial_log = run.log_digest()?;

@@ -5,7 +5,7 @@
 use crate::surface::{Noise, PINS, Place, WAITS};
 use crate::{Serve, category, integer};
 use rtt_measure::{
-    Arm, Axis, Constraint, EndpointRef, Hello, Interference, Kind, Limits, LogError, LogWriter, MeasureRequest, Named,
+    Arm, Axis, Constraint, Disruption, EndpointRef, Hello, Interference, Kind, Limits, LogError, LogWriter, MeasureRequest, Named,
     PROTOCOL, Quantiles, Record, Request, RunRecord, Scale, ScenarioRef, TrialRecord, Value, Verdict, When, knobs_of,
     point_of,
 };
@@ -206,6 +206,17 @@ impl Lab {
             with_lag_p99_ns: None,
             histogram: None,
             slices_ns_p50: vec![p99 / 3; 20],
+            slices_ns_p99: vec![p99; 20],
+            slices_kept: (0..20).collect(),
+            slices_held_up: 0,
+            typical_ns_p99: Some(p99),
+            disruption: measure.faults.map(|_| Disruption {
+                calm_ns_p99: p99 / 2,
+                budget_ns: p99,
+                over_budget: 100,
+                recovery_ns: p99,
+                excess_ns_mean: p99 / 4,
+            }),
             warm_up_slices: 0,
             offered_per_s: Some(500_000),
             achieved_per_s: 500_000,
@@ -233,6 +244,8 @@ fn answer(trial: &TrialRecord, digest: Digest) -> Json {
         "id": trial.id, "verdict": trial.verdict, "p99": trial.quantiles.map(|q| q.p99), "knobs": trial.readback,
         "loss_ppm": 0.0, "cpu": trial.cpu_millicores as f64 / 1000.0, "trial": digest,
     });
+    answer["slices_ns_p99"] = json!(trial.slices_ns_p99);
+    answer["disruption"] = json!(trial.disruption);
     answer[if trial.faults.is_some() { "faulted" } else { "calm" }] = json!(trial.quantiles);
     answer
 }

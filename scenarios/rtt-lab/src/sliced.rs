@@ -1,0 +1,188 @@
+//! What the slices of one run say: which of them are judged, what is typical of them, and what the faults came to.
+//!
+//! LAB-5  A slice in which the host held the generator up is left out, by a rule that knows nothing of the arm: its 99th
+//!        percentile from the intended time and the one with the generator's own lag taken out differ by more than a
+//!        tenth, and by more than one wake-up costs on this host. Without that floor no run whose latency is a few cache
+//!        lines could count where interruptions cost microseconds. Below it the lag is out of the result all the same.
+//!        What the endpoint itself held up is no lag (LAB-3), so no set of knobs gains by starving the generator.
+//! LAB-8  A run of which fewer than half of the judged slices are kept is void: what is left is too little of it.
+
+use hdrhistogram::Histogram;
+use rtt_measure::{Disruption, StrikeProof, typical_p99};
+use rtt_runtime::telemetry::SLICES;
+use rtt_units::Nanos;
+
+/// Most that the two 99th percentiles may differ, as a share of the smaller.
+const LAG_MAX: f64 = 0.10;
+/// Fewest slices that a typical p99 is drawn from.
+const KEPT_MIN: usize = 5;
+/// The budget under faults, as a multiple of the calm level.
+const BUDGET: u64 = 2;
+
+/// LAB-5: whether the generator's own lag moved a 99th percentile.
+pub fn lags(p99: u64, lag_free_p99: u64, wake_cost: Nanos) -> bool {
+    let difference = p99.abs_diff(lag_free_p99);
+    difference > wake_cost.0 && difference as f64 > p99.min(lag_free_p99) as f64 * LAG_MAX
+}
+
+/// Slices that a strike falls into.
+pub fn struck_slices(strikes: &[StrikeProof], length: Nanos) -> [bool; SLICES] {
+    let slice = (length.0 / SLICES as u64).max(1);
+    let mut struck = [false; SLICES];
+    for strike in strikes {
+        let from = strike.struck_at_ns.unwrap_or(strike.at_ns) / slice;
+        let to = strike.ended_at_ns.unwrap_or(strike.at_ns + strike.duration_ns) / slice;
+        for index in from..=to.min(SLICES as u64 - 1) {
+            if let Some(slot) = struck.get_mut(index as usize) {
+                *slot = true;
+            }
+        }
+    }
+    struck
+}
+
+/// The slices that are judged, sorted out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Kept {
+    /// Slices that the typical p99 is drawn from.
+    pub slices: Vec<u32>,
+    /// Slices that were left out for the generator's lag.
+    pub held_up: u32,
+    /// The typical p99 in nanoseconds; absent where too few slices are kept (LAB-8).
+    pub typical_ns_p99: Option<u64>,
+}
+
+/// LAB-5 and LAB-8: sorts out the slices after `warm_up`. `lag_free` and `with_lag` are the 99th percentiles of all slices, 0
+/// where one has no sample; those of `struck` are not judged.
+pub fn keep(
+    lag_free: &[u64],
+    with_lag: &[u64],
+    warm_up: usize,
+    struck: &[bool; SLICES],
+    wake_cost: Nanos,
+) -> Kept {
+    let mut kept = Kept::default();
+    for index in warm_up..lag_free.len() {
+        if struck[index] || lag_free[index] == 0 {
+            continue;
+        }
+        match lags(with_lag[index], lag_free[index], wake_cost) {
+            true => kept.held_up += 1,
+            false => kept.slices.push(index as u32),
+        }
+    }
+    let figures: Vec<u64> = kept.slices.iter().map(|&index| lag_free[index as usize]).collect();
+    let enough = figures.len() >= KEPT_MIN && figures.len() >= kept.held_up as usize;
+    kept.typical_ns_p99 = typical_p99(&figures).filter(|_| enough).map(|ns| ns.round() as u64);
+    kept
+}
+
+/// What the faults came to, in the slices with a strike and the one after each: `lag_free` has all slices, `calm` is the
+/// typical p99 of the others, `spacing` the mean time between two messages.
+pub fn disruption(
+    lag_free: &[Histogram<u64>],
+    struck: &[bool; SLICES],
+    strikes: &[StrikeProof],
+    calm: u64,
+    spacing: Nanos,
+    wake_cost: Nanos,
+) -> Disruption {
+    let budget = (calm * BUDGET).max(calm + wake_cost.0);
+    let touched = (0..lag_free.len()).filter(|&index| struck[index] || index > 0 && struck[index - 1]);
+    let (mut over, mut excess, mut messages) = (0_u64, 0.0, 0_u64);
+    for index in touched {
+        messages += lag_free[index].len();
+        for value in lag_free[index].iter_recorded() {
+            let (latency, count) = (value.value_iterated_to(), value.count_at_value());
+            over += if latency > budget { count } else { 0 };
+            excess += latency.saturating_sub(calm) as f64 * count as f64;
+        }
+    }
+    let stopped = |strike: &StrikeProof| {
+        let (from, to) = strike.struck_at_ns.zip(strike.ended_at_ns).filter(|_| strike.fault == "consumer_pause")?;
+        Some(to.saturating_sub(from))
+    };
+    let stopped: u64 = strikes.iter().filter_map(stopped).sum();
+    Disruption {
+        calm_ns_p99: calm,
+        budget_ns: budget,
+        over_budget: over,
+        recovery_ns: (over * spacing.0).saturating_sub(stopped).max(spacing.0).max(1),
+        excess_ns_mean: (excess / messages.max(1) as f64) as u64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// LAB-5
+    #[test]
+    fn lag_counts_beyond_a_tenth_and_beyond_the_cost_of_a_wake_up() {
+        let check = |p99, lag_free, wake, left_out| assert_eq!(lags(p99, lag_free, Nanos(wake)), left_out, "{p99}");
+        check(5_000, 700, 4_300, false);
+        check(5_000, 700, 4_299, true);
+        check(109_000, 100_000, 20, false);
+        check(111_000, 100_000, 20, true);
+        check(100_000_000, 50_000_000, 60_000, true);
+    }
+
+    /// LAB-5 and LAB-8: slices where the generator was late are left out one by one, and a run of which they are most has no
+    /// typical p99.
+    #[test]
+    fn a_held_up_generator_costs_slices_and_at_last_the_run() {
+        let lag_free = [500_u64; SLICES];
+        for late in 0..=SLICES {
+            let mut with_lag = lag_free;
+            with_lag[..late].fill(5_000_000);
+            let kept = keep(&lag_free, &with_lag, 0, &[false; SLICES], Nanos(60_000));
+            assert_eq!((kept.held_up as usize, kept.slices.len()), (late, SLICES - late));
+            assert_eq!(kept.typical_ns_p99, (late <= SLICES / 2).then_some(500), "{late} slices");
+        }
+        // What the endpoint kept the generator from is latency in both stamps, and stays.
+        let starved = [5_000_000_u64; SLICES];
+        let kept = keep(&starved, &starved, 0, &[false; SLICES], Nanos(60_000));
+        assert_eq!((kept.held_up, kept.typical_ns_p99), (0, Some(5_000_000)));
+    }
+
+    #[test]
+    fn warm_up_strikes_and_empty_slices_are_not_judged() {
+        let mut lag_free = [700_u64; SLICES];
+        lag_free[4] = 0;
+        let mut struck = [false; SLICES];
+        struck[10..12].fill(true);
+        let kept = keep(&lag_free, &lag_free, 2, &struck, Nanos(1));
+        assert_eq!(kept.slices.len(), SLICES - 2 - 1 - 2);
+        assert!([0, 1, 4, 10, 11].iter().all(|index| !kept.slices.contains(index)));
+    }
+
+    /// Two pauses of 5 ms at 20,000 messages a second, after which the endpoint needs 40 messages' time to come back.
+    #[test]
+    fn the_pause_itself_is_no_recovery() {
+        let strike = |at_ms: u64| StrikeProof {
+            fault: "consumer_pause".into(),
+            at_ns: at_ms * 1_000_000,
+            duration_ns: 5_000_000,
+            struck_at_ns: Some(at_ms * 1_000_000),
+            ended_at_ns: Some((at_ms + 5) * 1_000_000),
+            proof: String::new(),
+        };
+        let strikes = [strike(110), strike(410)];
+        let length = Nanos::from_millis(1000);
+        let struck = struck_slices(&strikes, length);
+        assert_eq!(struck.iter().filter(|struck| **struck).count(), 2);
+        let mut slices = vec![Histogram::<u64>::new(3).expect("three digits"); SLICES];
+        for (index, slice) in slices.iter_mut().enumerate() {
+            let late = if struck[index] { 140 } else { 0 };
+            slice.record_n(900, 1000 - late).expect("in range");
+            slice.record_n(3_000_000, late.max(1)).expect("in range");
+        }
+        let found = disruption(&slices, &struck, &strikes, 1_000, Nanos::from_micros(50), Nanos(60_000));
+        // The slice after each strike is looked at too.
+        assert_eq!((found.over_budget, found.budget_ns), (282, 61_000));
+        assert_eq!(found.recovery_ns, 282 * 50_000 - 10_000_000);
+        assert!(found.excess_ns_mean > 200_000, "{found:?}");
+        let nothing = disruption(&slices, &[false; SLICES], &[], 1_000, Nanos::from_micros(50), Nanos(60_000));
+        assert_eq!((nothing.over_budget, nothing.recovery_ns), (0, 50_000));
+    }
+}
