@@ -12,7 +12,7 @@
 //! TUNER-14  Calm and faults never enter one figure: each part has its own pairs, wealth and ratio.
 
 use crate::objective::{Evaluation, Part, seed_for};
-use crate::session::{Session, by_fault, cause, causes_in_words};
+use crate::session::{Session, cause, causes_in_words};
 use rtt_measure::{
     Arm, ArmRow, Confirmation, Decision, EProcess, EProcessConfig, FaultedPart, Interval, PairRegimes, PairRow, Point,
     Regime, RegimeEffect, RegimeProbe, SignProcess, StallRow, Stalls, Stop, Verdict, geometric_mean_interval,
@@ -93,12 +93,6 @@ impl Confirmed {
     pub(crate) fn voided_in_words(&self) -> Option<String> {
         let total: u64 = self.voided.values().sum();
         (total > 0).then(|| format!("{total} pairs are void: {}", causes_in_words(&self.voided)))
-    }
-
-    /// Whether faults that did not strike as planned voided most of the void pairs.
-    pub(crate) fn voided_by_faults(&self) -> bool {
-        let by_faults: u64 = self.voided.iter().filter(|(cause, _)| by_fault(cause)).map(|(_, count)| count).sum();
-        2 * by_faults > self.voided.values().sum()
     }
 }
 

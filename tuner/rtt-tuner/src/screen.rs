@@ -23,8 +23,6 @@ pub(crate) struct Ending<'a> {
     pub(crate) report: Option<PathBuf>,
     pub(crate) said: Vec<String>,
     pub(crate) trials: u64,
-    /// Whether most of the void pairs are void because a fault did not strike as planned.
-    pub(crate) voided_by_faults: bool,
 }
 
 /// One line for people: on stdout, or on stderr where stdout is for a program.
@@ -192,11 +190,6 @@ pub(crate) fn end(arguments: &TuneArguments, ending: &Ending<'_>) -> Result<(), 
 /// The command that is worth typing now.
 fn next(root: &Path, ending: &Ending<'_>) -> String {
     match (ending.fit.outcome, &ending.profile) {
-        (Outcome::Undecided, _) if ending.voided_by_faults => {
-            "most void pairs are void because a fault struck too late: run `cargo xtask tune` again with --no-faults, or \
-             when the host is quieter"
-                .into()
-        }
         (Outcome::Undecided, _) => {
             "run `cargo xtask tune` again when the host is quieter, or give it a longer --budget".into()
         }

@@ -39,9 +39,6 @@ impl Measured {
     }
 }
 
-/// How the cause of a run begins whose fault did not strike as planned.
-const BY_FAULT: &str = "void (fault ";
-
 /// Verdict and first clause of the reason of a run without a result.
 pub(crate) fn cause(run: &Run) -> String {
     let verdict = match run.answer.verdict {
@@ -58,11 +55,6 @@ pub(crate) fn cause(run: &Run) -> String {
         }
         _ => verdict.to_owned(),
     }
-}
-
-/// Whether a cause is a fault that did not strike as planned.
-pub(crate) fn by_fault(cause: &str) -> bool {
-    cause.starts_with(BY_FAULT)
 }
 
 /// All causes with their counts, the most frequent first.

@@ -432,7 +432,6 @@ fn finish(arguments: &TuneArguments, ready: Ready) -> Result<Exit, Stop> {
     notes.extend(hello.absent.iter().map(|absent| format!("not in the space: {}", screen::absent(absent))));
     notes.extend(session.lost_words());
     notes.extend(confirmed.as_ref().and_then(Confirmed::voided_in_words));
-    let voided_by_faults = confirmed.as_ref().is_some_and(Confirmed::voided_by_faults);
     notes.extend(conclude::limits_in_words(&searched, &hello));
     if confirmed.as_ref().is_none_or(|confirmed| confirmed.record.is_none()) {
         notes.push("no two pairs gave a result; p99 of the incumbent is that of its placebo runs".into());
@@ -473,7 +472,7 @@ fn finish(arguments: &TuneArguments, ready: Ready) -> Result<Exit, Stop> {
     if let (Some(program), Some(_)) = (&arguments.history, &fit.trial_log) {
         said.extend(append_to_history(program, &arguments.root).err());
     }
-    let ending = Ending { run: &run, fit: &fit, profile, report, said, trials, voided_by_faults };
+    let ending = Ending { run: &run, fit: &fit, profile, report, said, trials };
     screen::end(arguments, &ending)?;
     Ok(if fit.outcome == Outcome::Undecided { Exit::Undecided } else { Exit::Ok })
 }

@@ -1,7 +1,7 @@
 //! `rtt-tuner tune`, from plan to profile, on simulated problems.
 
 use crate::{said, script, surface, tuner};
-use rtt_measure::{Fit, Outcome, Record, read_log};
+use rtt_measure::{Fit, Outcome, Record, TimeSpent, read_log};
 use rtt_profile::{Policy, Profile};
 use rtt_seal::{Sealed, TrustedKeys};
 use serde_json::Value;
@@ -23,7 +23,7 @@ fn fit_of(object: &Value) -> Fit {
 
 /// What does not hang on when and where a run was made.
 fn comparable(fit: Fit) -> Fit {
-    Fit { run: String::new(), trial_log: None, spent_ms: 0, ..fit }
+    Fit { run: String::new(), trial_log: None, spent_ms: 0, time: TimeSpent::default(), ..fit }
 }
 
 fn profile(root: &Path, object: &Value) -> Profile {
@@ -88,7 +88,7 @@ fn tuner_12_a_profile_is_signed_and_is_the_next_incumbent() {
     let second = fit_of(&object);
     let replaces =
         |what: &str| err.lines().any(|line| line.starts_with("  replaces    profile ") && line.contains(what));
-    assert!(replaces(" (objective geometric mean of p99 over steady, calm") && replaces(", signed 20"), "{err}");
+    assert!(replaces(" (objective geometric mean of the typical p99 over steady") && replaces(", signed 20"), "{err}");
     assert_eq!(second.incumbent, tuned, "{err}");
     assert!(second.incumbent_origin.starts_with("profile "), "{}", second.incumbent_origin);
     let starts = second.points.iter().filter(|p| format!("{:?}", p.origin).contains("Start")).count();
@@ -114,7 +114,7 @@ fn fixed_and_swept_knobs_hold_for_every_point_but_the_incumbent() {
     let words = ["--quick", "--no-faults", "--fix", "wait=spin", "--sweep", "ring=64KiB..256KiB:x2", "--seed", "3"];
     let (_, object, err) = run(root.path(), &[&words[..], &["--lab", surface(), "--endpoint", "x"]].concat());
     let fit = fit_of(&object);
-    assert_eq!(fit.fault_weight.to_bits(), 0.0_f64.to_bits());
+    assert!(!fit.faults);
     for point in fit.points.iter().filter(|point| !format!("{:?}", point.origin).contains("Start")) {
         assert_eq!(point.point["wait"].to_string(), "spin", "{err}");
         assert!((65_536.0..=262_144.0).contains(&point.point["ring_bytes"].as_f64().expect("a number")));
@@ -240,7 +240,7 @@ fn a_dry_run_is_dry_in_every_form() {
     assert!(!fit.exists() && !profile.exists());
     assert_eq!(fs::read(fit.with_file_name("trials.jsonl")).expect("the log"), torn, "not even the torn tail was cut");
     let (code, object, _) = run(root.path(), &[&["--dry-run"][..], &words].concat());
-    assert_eq!((code, &object["version"], &object["plan"]["pairs_max"]), (0, &1.into(), &20.into()));
+    assert_eq!((code, &object["version"], &object["plan"]["pairs_max"]), (0, &1.into(), &40.into()));
 }
 
 /// A run that could not be signed is refused before it costs any time.
@@ -265,7 +265,7 @@ fn a_refused_key_is_told_before_anything_is_measured() {
 #[test]
 fn a_crash_in_the_confirmation_is_never_better() {
     let root = tempfile::tempdir().expect("a folder");
-    let crash = "sed -u '/\"id\":\"c002-candidate/s/\"settled\"/\"crashed\"/'";
+    let crash = "sed -u '/\"id\":\"c002-candidate\/steady\/calm/s/\"settled\"/\"crashed\"/'";
     let lab = script(root.path(), "crashing.sh", &format!("{} \"$@\" | {crash}", surface()));
     let words = ["--quick", "--seed", "7", "--endpoint", "x", "--lab", lab.to_str().expect("UTF-8")];
     let (code, object, err) = run(root.path(), &words);
@@ -306,28 +306,39 @@ fn pairs_without_a_result_are_told_as_what_they_are() {
     let words = ["--quick", "--seed", "7", "--endpoint", "x", "--lab", lab.to_str().expect("UTF-8")];
     let (code, object, err) = run(root.path(), &words);
     assert_eq!((code, &object["outcome"], &object["pairs"]), (12, &"undecided".into(), &0.into()), "{err}");
-    assert!(object["sentence"].as_str().is_some_and(|text| text.contains("fewer than two of 20 pairs")), "{object}");
+    assert!(object["sentence"].as_str().is_some_and(|text| text.contains("fewer than two of ")), "{object}");
     assert_eq!(profile(root.path(), &object).pairs, 0);
 }
 
-/// Who lost pairs to faults that struck too late is told so, with counts that sum up, and what to do about it.
+/// Where faults strike too late on a busy host, the calm runs decide alone, and what was lost is told with counts that sum up.
 #[test]
-fn what_voided_the_pairs_is_told_with_its_remedy() {
+fn faults_that_do_not_strike_keep_calm_runs_from_deciding_nothing() {
     let root = tempfile::tempdir().expect("a folder");
     let late = "\"void\",\"reason\":\"fault cpu_hog did not strike: late\"";
-    let lag = "\"void\",\"reason\":\"the generator fell behind: 5us\"";
+    let lag = "\"void\",\"reason\":\"the host held the generator up: 5us\"";
     let lose = format!(
-        "sed -u -e '/\"id\":\"c00[0-9]-[/a-z]*faulted/s/\"settled\"/{late}/' -e '/\"id\":\"c01[0-6]-[/a-z]*calm/s/\"settled\"/{lag}/'"
+        "sed -u -e '/\"id\":\"c[0-9]*-[/a-z0-9-]*faulted/s/\"settled\"/{late}/' -e '/\"id\":\"c00[0-1]-[/a-z0-9-]*calm/s/\"settled\"/{lag}/'"
     );
     let lab = script(root.path(), "late.sh", &format!("{} \"$@\" | {lose}", surface()));
     let lab = lab.to_str().expect("UTF-8");
     let folder = root.path().to_str().expect("UTF-8");
     let words = ["tune", "--root", folder, "--quick", "--seed", "7", "--endpoint", "x", "--lab", lab];
     let (code, out, err) = said(tuner(&words).output().expect("it runs"));
-    assert_eq!(code, 12, "{out}{err}");
-    let cause = "10 void (fault cpu_hog struck too late or not at all); 7 void (the generator fell behind)";
-    assert!(out.contains(&format!("17 of 20 pairs are void: {cause}")), "{out}");
-    assert!(out.lines().any(|line| line.starts_with("next: ") && line.contains("--no-faults")), "{out}");
+    assert!(code == 0 && out.contains("decided by calm runs in "), "{out}{err}");
+    let cause = "6 void (fault cpu_hog struck too late or not at all); 2 void (the host held the generator up)";
+    assert!(out.contains(&format!("8 pairs are void: {cause}")), "{out}");
+}
+
+/// An A/A run goes the whole way of a confirmation, and finds nothing.
+#[test]
+fn alike_arms_are_compared_and_not_found_better() {
+    let root = tempfile::tempdir().expect("a folder");
+    let (code, object, err) = run(root.path(), &["--quick", "--alike", "--seed", "5", "--simulate", surface(), "serve"]);
+    let fit = fit_of(&object);
+    let confirmation = fit.confirmation.as_ref().unwrap_or_else(|| panic!("pairs: {err}"));
+    assert!(confirmation.pairs.len() > 4 && confirmation.faulted.is_some(), "{err}");
+    assert!([0, 12].contains(&code) && fit.outcome != Outcome::Better, "{}", fit.sentence);
+    assert_eq!(fit.points.len(), 1, "nothing was searched");
 }
 
 #[test]
@@ -362,7 +373,9 @@ fn a_reader_that_leaves_ends_nothing() {
         let words = [&["tune", "--quick", "--seed", "7", "--root", folder], json, &["--simulate", surface(), "serve"]];
         let mut child = tuner(&words.concat()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
         drop((child.stdout.take(), child.stderr.take()));
-        assert_eq!(child.wait().expect("an end").code(), Some(0), "{json:?}");
+        // The second run starts from what the first found, and may not tell whether there is more.
+        let code = child.wait().expect("an end").code();
+        assert!([Some(0), Some(12)].contains(&code), "{json:?}: {code:?}");
         let fits = fs::read_dir(root.path().join(".rtt/runs")).expect("runs");
         let fits = fits.filter(|run| run.as_ref().expect("a run").path().join("fit.json").exists()).count();
         assert_eq!(fits, index + 1, "{json:?}");

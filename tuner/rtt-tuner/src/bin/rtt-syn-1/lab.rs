@@ -234,7 +234,7 @@ impl Lab {
             regime_absent: None,
             strikes: vec![],
             spent_ms: self.spent_ms,
-            elapsed_ms: u64::from(RUN_MS.0 + RUN_MS.1),
+            elapsed_ms: (f64::from(RUN_MS.0) * measure.share) as u64 + u64::from(RUN_MS.1),
         }
     }
 }
