@@ -89,13 +89,13 @@ pub struct JudgeArguments {
     #[arg(long, value_enum, default_value = "full")]
     pub lane: Lane,
     /// Most pairs of each scenario now, beside those of earlier gates
-    #[arg(long, value_name = "N", default_value_t = 80, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub max_pairs: u32,
     /// Most time, such as 20m
     #[arg(long, value_name = "TIME", value_parser = span)]
     pub budget: Option<Duration>,
-    /// Share of a scenario's length that each run has, above 0 and at most 1
-    #[arg(long, value_name = "SHARE", default_value_t = 1.0, value_parser = share)]
+    /// Share of a scenario's length that each run has, above 0 and at most 1: many short runs tell more than few long ones
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5, value_parser = share)]
     pub share: f64,
     /// Keep every trial on these CPUs, such as 2-7
     #[arg(long, value_name = "LIST")]

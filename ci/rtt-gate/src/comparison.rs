@@ -198,6 +198,7 @@ mod tests {
             arms: [arm(b"old"), arm(b"new")],
             scenarios: Digest::of(b"lock"),
             machine: "0123456789abcdef".into(),
+            statistic: "p99",
             alpha: "0.01".into(),
             canary: None,
         }
@@ -213,6 +214,7 @@ mod tests {
             Question { canary: Some(canary(1, "burst")), ..question() },
             Question { machine: "f".into(), ..question() },
             Question { alpha: "0.05".into(), ..question() },
+            Question { statistic: "another", ..question() },
             Question { scenarios: Digest::of(b"other"), ..question() },
             Question {
                 arms: question().arms.map(|arm| ArmKey { arguments: vec!["--delay-ns=1".into()], ..arm }),

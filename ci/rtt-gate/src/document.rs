@@ -45,7 +45,12 @@ pub fn seen(trial: &TrialRecord, loss_ppm: u32) -> Seen {
         id: trial.id.clone(),
         verdict: trial.verdict,
         reason: trial.reason.clone(),
-        p99_ns: trial.quantiles.map(|quantiles| quantiles.p99 as f64),
+        p99_ns: trial.typical_ns_p99.map(|ns| ns as f64),
+        slices_ns_p99: {
+            let kept = trial.slices_kept.iter().filter_map(|&index| trial.slices_ns_p99.get(index as usize).copied());
+            kept.collect()
+        },
+        slices_held_up: trial.slices_held_up,
         loss_over_ppm: lost_ppm(trial).saturating_sub(u64::from(loss_ppm)),
         probe: trial.regime,
     }
@@ -94,8 +99,10 @@ fn latency(trials: &[&TrialRecord]) -> Option<GateLatency> {
             trials.iter().filter_map(|trial| trial.quantiles.as_ref()).map(|found| quantile(found) as f64).collect();
         geometric_mean_interval(&values, 1)
     };
+    let typical: Vec<f64> = trials.iter().filter_map(|trial| trial.typical_ns_p99).map(|ns| ns as f64).collect();
     Some(GateLatency {
         runs: trials.len() as u32,
+        typical_ns_p99: geometric_mean_interval(&typical, 1)?,
         latency_ns_p50: over(|found| found.p50)?,
         latency_ns_p95: over(|found| found.p95)?,
         latency_ns_p99: over(|found| found.p99)?,
@@ -126,7 +133,7 @@ fn by_regime(pairs: &mut [GatePair], trials: &[PairOf<'_>]) -> Vec<RegimeEffect>
 }
 
 /// Most pairs that a detectable slowdown is told for.
-const REACH_MAX: u32 = 500;
+const REACH_MAX: u32 = 400;
 
 /// What came of one scenario. `pairs_max` is what the detectable slowdown is told for where the pairs decided; where they
 /// did not, it is told for the pairs that gave a result.
@@ -161,6 +168,7 @@ pub fn scenario(subject: &Subject, track: &Track, logs: &[Log], pairs_max: u32, 
         verdict,
         why,
         unsettled: track.unsettled(),
+        stalls: track.stall_row(),
         defects: track.defects().clone(),
         base: latency(&settled(0)),
         candidate: latency(&settled(1)),

@@ -23,6 +23,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Error rate of each verdict over all scenarios.
 pub const ALPHA: f64 = 0.01;
+/// What the pairs compare, and its version.
+const STATISTIC: &str = "typical p99 and stalls 1";
 /// Format of the verdict's document.
 const VERSION: u32 = 1;
 
@@ -231,6 +233,7 @@ pub fn open(options: &JudgeArguments, docket: &Docket, arms: &Arms, canary: Opti
         scenarios: docket.scenarios,
         machine: here.machine.id().to_string(),
         alpha: ALPHA.to_string(),
+        statistic: STATISTIC,
         canary: canary.map(|number| CanaryKey::of(docket, options, number)),
     };
     let comparison = Comparison::open(&options.root, &question.name())?;

@@ -19,6 +19,8 @@ pub struct Question {
     pub machine: String,
     /// Error rate, as printed.
     pub alpha: String,
+    /// What is compared: another statistic is another question.
+    pub statistic: &'static str,
     /// Which canary it is; absent in a gate.
     pub canary: Option<CanaryKey>,
 }

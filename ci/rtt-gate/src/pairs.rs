@@ -68,6 +68,8 @@ fn seen(id: String, answer: &Answer, subject: &Subject) -> Seen {
         verdict: answer.verdict.unwrap_or(Verdict::Settled),
         reason: answer.reason.clone(),
         p99_ns: answer.p99,
+        slices_ns_p99: answer.slices_ns_p99.clone(),
+        slices_held_up: answer.slices_held_up,
         loss_over_ppm: (lost - f64::from(subject.objective.loss_ppm)).max(0.0) as u64,
         probe: answer.regime,
     }

@@ -137,7 +137,7 @@ pub struct FaultedPart {
     pub pairs: Vec<PairRow>,
 }
 
-/// Slices of the calm pairs that stalled or were left out: of the incumbent, of the tuned point.
+/// Slices of calm pairs that stalled or were left out: of the incumbent or base, then of the tuned point or candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StallRow {
@@ -147,8 +147,8 @@ pub struct StallRow {
     pub stalled: [u32; 2],
     /// Slices beside them that were left out, since the host held the generator up.
     pub held_up: [u32; 2],
-    /// Wealth against "the tuned point stalls no more often".
-    pub wealth_tuned_more: f64,
+    /// Wealth against "the second arm stalls no more often"; in a gate, "neither stalls nor fails to settle more often".
+    pub wealth_second_more: f64,
 }
 
 /// The recommended point against the best preset, in calm pairs of their own.

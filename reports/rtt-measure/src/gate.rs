@@ -3,7 +3,7 @@
 //! It is a view of the gate's trial logs: the same logs give the same document, but for the words about the run that
 //! wrote it. Page, history and exports read it; what the next gate continues from is the logs.
 
-use crate::{Interval, RegimeEffect};
+use crate::{Interval, RegimeEffect, StallRow};
 use rtt_profile::Knobs;
 use rtt_seal::Digest;
 use serde::{Deserialize, Serialize};
@@ -46,9 +46,9 @@ pub struct GatePair {
     pub pair: u32,
     /// Whether the coin put the candidate first.
     pub candidate_first: bool,
-    /// p99 of the base in nanoseconds, where its run settled.
+    /// Typical p99 of the base in nanoseconds, where its run settled.
     pub base_ns_p99: Option<u64>,
-    /// p99 of the candidate.
+    /// Typical p99 of the candidate.
     pub candidate_ns_p99: Option<u64>,
     /// ln(candidate / base); absent in a void pair.
     pub log_ratio: Option<f64>,
@@ -58,8 +58,8 @@ pub struct GatePair {
     pub wealth_fail: f64,
     /// Wealth against "the candidate is slower by the tolerance" after it.
     pub wealth_pass: f64,
-    /// Wealth against "both fail to settle alike" after it.
-    pub wealth_unsettled: f64,
+    /// Wealth against "the candidate lapses no more often" after it: never settles, or has a larger share of slices that stall.
+    pub wealth_lapses: f64,
     /// The regime that both runs met, or that they differ.
     pub regime: Option<String>,
 }
@@ -74,7 +74,9 @@ pub struct GateLatency {
     pub latency_ns_p50: Interval,
     /// 95th percentile.
     pub latency_ns_p95: Interval,
-    /// 99th percentile.
+    /// What decides: the typical 99th percentile of a run.
+    pub typical_ns_p99: Interval,
+    /// 99th percentile of whole runs, interruptions included.
     pub latency_ns_p99: Interval,
     /// 99.9th percentile.
     pub latency_ns_p999: Interval,
@@ -125,13 +127,15 @@ pub struct GateScenario {
     pub pairs: Vec<GatePair>,
     /// Pairs in which the base alone and the candidate alone never settled.
     pub unsettled: [u32; 2],
+    /// What the typical p99 leaves out, of base and candidate.
+    pub stalls: StallRow,
     /// Defects (crash, hang, loss over budget) of base and candidate, in words with the trial's id.
     pub defects: [Vec<String>; 2],
     /// Latency of the base; absent of fewer than two settled runs.
     pub base: Option<GateLatency>,
     /// Latency of the candidate.
     pub candidate: Option<GateLatency>,
-    /// p99 of the candidate over that of the base, with a 95 % interval over pairs.
+    /// Typical p99 of the candidate over that of the base, with a 95 % interval over pairs.
     pub ratio: Option<Interval>,
     /// The ratio in each regime.
     pub regimes: Vec<RegimeEffect>,

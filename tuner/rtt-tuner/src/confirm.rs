@@ -306,7 +306,7 @@ impl StallBets {
             slices: [self.slices[incumbent], self.slices[tuned]],
             stalled: [self.stalled[incumbent], self.stalled[tuned]],
             held_up: [self.held_up[incumbent], self.held_up[tuned]],
-            wealth_tuned_more: self.process.wealth(),
+            wealth_second_more: self.process.wealth(),
         }
     }
 }

@@ -111,7 +111,7 @@ pub fn gate_wealth(id: &str, gate: &Gate, scenario: &GateScenario) -> Option<Cha
     }
     let of = |wealth: fn(&GatePair) -> f64| pairs.iter().map(|pair| (f64::from(pair.pair), wealth(pair))).collect();
     let bets = [
-        Bet { class: "chance", shape: Shape::Cross, wealth: of(|pair| pair.wealth_unsettled) },
+        Bet { class: "chance", shape: Shape::Cross, wealth: of(|pair| pair.wealth_lapses) },
         Bet { class: "tuned", shape: Shape::Disc, wealth: of(|pair| pair.wealth_pass) },
         Bet { class: "worse", shape: Shape::Diamond, wealth: of(|pair| pair.wealth_fail) },
     ];
@@ -125,7 +125,7 @@ pub fn gate_wealth(id: &str, gate: &Gate, scenario: &GateScenario) -> Option<Cha
     for pair in pairs {
         let wealth = |wealth| Cell::or(Some(wealth_text(wealth)), "");
         let number = Cell::figure(pair.pair.to_string());
-        twin.row(vec![number, wealth(pair.wealth_fail), wealth(pair.wealth_pass), wealth(pair.wealth_unsettled)]);
+        twin.row(vec![number, wealth(pair.wealth_fail), wealth(pair.wealth_pass), wealth(pair.wealth_lapses)]);
     }
     let last = pairs.last()?;
     let words = Words {
@@ -136,7 +136,7 @@ pub fn gate_wealth(id: &str, gate: &Gate, scenario: &GateScenario) -> Option<Cha
             pairs.len(),
             wealth_text(last.wealth_fail),
             wealth_text(last.wealth_pass),
-            wealth_text(last.wealth_unsettled),
+            wealth_text(last.wealth_lapses),
             words::significant(fails_at),
             words::significant(passes_at),
         ),
@@ -237,7 +237,7 @@ mod tests {
             void: void.map(Into::into),
             wealth_fail: 1.0,
             wealth_pass: 1.0,
-            wealth_unsettled: 1.0,
+            wealth_lapses: 1.0,
             regime: None,
         };
         assert_eq!(pair_ratio(&pair(Some(0.0), None)), Some(1.0));

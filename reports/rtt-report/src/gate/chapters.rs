@@ -69,7 +69,7 @@ fn pair_row(pair: &GatePair) -> Vec<Cell> {
         Cell::or(charts::pair_ratio(pair).map(words::ratio), charts::pair_void(pair)),
         wealth(pair.wealth_fail),
         wealth(pair.wealth_pass),
-        wealth(pair.wealth_unsettled),
+        wealth(pair.wealth_lapses),
         pair.regime.clone().map_or_else(|| Cell::absent("no probe ran around the pair"), Cell::text),
         match &pair.void {
             Some(why) => Cell::of("bad", format!("void: {why}")),

@@ -205,7 +205,7 @@ fn figures_that_are_not_finite_are_never_printed() {
         scenario.base.as_mut().expect("settled").latency_ns_p99 = bad;
         for pair in &mut scenario.pairs {
             pair.log_ratio = Some(wrong);
-            (pair.wealth_fail, pair.wealth_pass, pair.wealth_unsettled) = (wrong, wrong, wrong);
+            (pair.wealth_fail, pair.wealth_pass, pair.wealth_lapses) = (wrong, wrong, wrong);
         }
         judge(&render_gate(&read).expect("a page"));
         read.gate.alpha = wrong;

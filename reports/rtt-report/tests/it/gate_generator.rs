@@ -97,7 +97,7 @@ fn pairs(maker: &mut Maker, recipe: GateRecipe, ratio: f64, settle: bool) -> Vec
             void: void.then(|| maker.name("the candidate never settled: the median drifted by 31 %")),
             wealth_fail: fail,
             wealth_pass: pass,
-            wealth_unsettled: if pair < VOID { 1.0 } else { 1.6 },
+            wealth_lapses: if pair < VOID { 1.0 } else { 1.6 },
             regime: (pair != 1).then(|| maker.name(if pair % 5 == 3 { "mixed" } else { "far, about 233 ns" })),
         });
     }
