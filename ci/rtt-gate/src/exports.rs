@@ -122,6 +122,7 @@ fn measures(scenario: &GateScenario) -> Vec<(&'static str, Interval)> {
     let found = scenario.candidate;
     found.map_or_else(Vec::new, |found| {
         vec![
+            ("latency_typical_p99", found.typical_ns_p99),
             ("latency_p50", found.latency_ns_p50),
             ("latency_p95", found.latency_ns_p95),
             ("latency_p99", found.latency_ns_p99),

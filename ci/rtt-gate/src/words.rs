@@ -29,12 +29,12 @@ pub fn difference(scenario: &GateScenario) -> String {
     }
 }
 
-/// p99 of an arm with its interval.
+/// Typical p99 of an arm with its interval.
 pub fn p99(latency: Option<&rtt_measure::GateLatency>) -> String {
     let nanos = |value: f64| Nanos(value.round() as u64).to_string();
     match latency {
         Some(found) => {
-            let Interval { estimate, low, high } = found.latency_ns_p99;
+            let Interval { estimate, low, high } = found.typical_ns_p99;
             format!("{} ({} to {})", nanos(estimate), nanos(low), nanos(high))
         }
         None => "not measured".into(),

@@ -25,13 +25,19 @@ pub struct Profile {
     pub fingerprint: Fingerprint,
     /// What the confirmation said.
     pub outcome: Outcome,
-    /// p99 of both arms in nanoseconds, over all scenarios as the objective weighs them.
+    /// Typical p99 of both arms in nanoseconds, over all scenarios: what decided. It leaves interruptions by the host out.
     pub p99_ns: P99,
+    /// p99 of both arms over whole runs, interruptions included; absent where nothing was confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole_p99_ns: Option<P99>,
+    /// How long both arms took to recover from the faults of a run; absent without runs under faults.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery_ns: Option<P99>,
     /// Pairs of runs behind the outcome.
     pub pairs: u32,
     /// What was minimised, in words.
     pub objective: String,
-    /// p99 of both arms in each scenario, calm and faulted apart.
+    /// p99 of both arms in each scenario: the typical one when calm, that of whole runs under faults.
     pub rows: Vec<ScenarioRow>,
     /// What the figures can be checked against.
     pub evidence: Evidence,
@@ -176,6 +182,12 @@ impl Profile {
         self.check_fingerprint()?;
         self.p99_ns.incumbent.check("p99_ns.incumbent")?;
         self.p99_ns.tuned.check("p99_ns.tuned")?;
+        for (name, arms) in [("whole_p99_ns", &self.whole_p99_ns), ("recovery_ns", &self.recovery_ns)] {
+            if let Some(P99 { incumbent, tuned }) = arms {
+                incumbent.check(&format!("{name}.incumbent"))?;
+                tuned.check(&format!("{name}.tuned"))?;
+            }
+        }
         self.check_evidence()?;
         let life = self.expires_unix_s.checked_sub(self.created_unix_s);
         match life {
@@ -341,6 +353,8 @@ pub(crate) mod tests {
             fingerprint: fingerprint(),
             outcome: Outcome { verdict: Verdict::Better, sentence: "better: tuned beats the incumbent".into() },
             p99_ns: P99 { incumbent: interval(1_000), tuned: interval(600) },
+            whole_p99_ns: Some(P99 { incumbent: interval(4_000), tuned: interval(3_000) }),
+            recovery_ns: None,
             pairs: 20,
             objective: "weighted log p99".into(),
             rows: vec![row(Condition::Calm), row(Condition::Faulted)],
@@ -407,11 +421,12 @@ pub(crate) mod tests {
     /// PROFILE-4, and each other refusal of the document, behind a signature that fits.
     #[test]
     fn a_signed_document_that_is_wrong_is_refused_with_its_own_words() {
-        let changes: [Change; 15] = [
+        let changes: [Change; 16] = [
             (|p| p.schema = 2, "schema is 2, expected 1"),
             (|p| p.knobs.batch = 0, "knob batch is 0: expected 1..=256"),
             (|p| p.p99_ns.tuned.low = 601, "p99_ns.tuned is 601..=610 around 600"),
             (|p| p.p99_ns.incumbent.high = 1 << 53, "2^53 - 1"),
+            (|p| p.whole_p99_ns = Some(P99 { tuned: Interval { low: 601, ..p.p99_ns.tuned }, ..p.p99_ns }), "whole_p99_ns.tuned"),
             (|p| p.rows[1].tuned_p99_ns.high = 1, "rows[1].tuned_p99_ns"),
             (|p| p.rows[0].scenario = "other".into(), r#"rows[0].scenario is "other""#),
             (|p| p.rows[1].condition = Condition::Calm, "steady Calm is there twice"),

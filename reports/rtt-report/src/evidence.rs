@@ -81,7 +81,13 @@ fn setup(run: &Run) -> Table {
             let weights = fit.weights.iter().map(|(name, weight)| format!("{name} {}", words::significant(*weight)));
             add("weights in the objective", weights.collect::<Vec<_>>().join(", "));
         }
-        add("weight of the faulted condition against calm", words::significant(fit.fault_weight));
+        let parts = fit.time.parts.iter().map(|(part, ms)| format!("{part} {}", words::span_ms(*ms)));
+        add("where the time went", parts.collect::<Vec<_>>().join(", "));
+        let whole: u64 = fit.time.parts.iter().map(|(_, ms)| ms).sum();
+        if let Some(permille) = (1000 * fit.time.lost_ms).checked_div(whole) {
+            add("lost to the host", format!("{:.1} %", permille as f64 / 10.0));
+        }
+        add("runs under faults", if fit.faults { "in the confirmation" } else { "left out" }.into());
     }
     if let Some(header) = &run.header {
         add("began", words::date(header.created_unix_s));

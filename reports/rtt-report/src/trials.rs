@@ -112,7 +112,7 @@ pub fn faults(run: &Run) -> Value {
                 "the run has no trial log: a simulated problem is struck by no faults"
             }
             (Some(header), _) if header.faults.is_empty() => "the run had no fault plan",
-            (_, Some(fit)) if fit.fault_weight == 0.0 => "the run left faults out (--no-faults)",
+            (_, Some(fit)) if !fit.faults => "the run left faults out (--no-faults)",
             _ if run.trials.iter().any(|(_, trial)| trial.faults.is_some()) => {
                 "the trials under faults carry no proof of a strike: a simulated machine is struck in figures only"
             }

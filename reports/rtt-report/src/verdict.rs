@@ -8,7 +8,7 @@ use crate::{
     words,
 };
 use minijinja::{Value, context};
-use rtt_measure::{Confirmation, Fit, Interval, Limits, Outcome};
+use rtt_measure::{Confirmation, Fit, Interval, Limits, Outcome, StallRow};
 
 /// The sentence that a reader takes away.
 fn headline(fit: Option<&Fit>) -> String {
@@ -16,10 +16,10 @@ fn headline(fit: Option<&Fit>) -> String {
     let ratio = fit.confirmation.as_ref().map(|c| c.ratio.estimate).filter(|r| r.is_finite() && *r > 0.0);
     match (fit.outcome, ratio) {
         (Outcome::Better, Some(ratio)) if ratio <= 0.5 => {
-            format!("The tuned knobs are {} times as fast at p99.", words::significant_digits(1.0 / ratio, 2))
+            format!("The tuned knobs are {} times as fast at the typical p99.", words::significant_digits(1.0 / ratio, 2))
         }
         (Outcome::Better, Some(ratio)) if ratio < 1.0 => {
-            format!("The tuned knobs lower p99 by {:.0}\u{202f}%.", (1.0 - ratio) * 100.0)
+            format!("The tuned knobs lower the typical p99 by {:.0}\u{202f}%.", (1.0 - ratio) * 100.0)
         }
         (Outcome::Better, _) => "The tuned knobs take over.".into(),
         (Outcome::NoBetter, _) => "The incumbent stays: nothing better was found.".into(),
@@ -35,11 +35,10 @@ fn arm(interval: &Interval, unit: &str) -> Value {
 fn distance(confirmation: &Confirmation, limits: Option<&Limits>, unit: &str) -> Option<Table> {
     let limits = limits.filter(|_| unit == "ns")?;
     let mut table = Table::new(
-        "Distance to what this machine can do: p99 as a multiple of its limits",
+        "Distance to what this machine can do: typical p99 as a multiple of its limits",
         &[
             "Scenario",
-            "Condition",
-            "#Candidate p99",
+            "#Candidate, typical p99",
             "#÷ one line, there and back",
             "#÷ waking a sleeper",
             "#Incumbent ÷ one line",
@@ -51,10 +50,9 @@ fn distance(confirmation: &Confirmation, limits: Option<&Limits>, unit: &str) ->
             "the machine has one CPU, or the limit was not measured",
         )
     };
-    for row in &confirmation.arms {
+    for row in confirmation.arms.iter().filter(|row| !row.faulted) {
         table.row(vec![
             Cell::text(row.scenario.clone()),
-            Cell::text(words::condition(row.faulted)),
             Cell::figure(words::latency(row.tuned.estimate, unit)),
             multiple(row.tuned.estimate, limits.line_round_trip_ns_p99),
             multiple(row.tuned.estimate, Some(limits.wake_ns_p50)),
@@ -62,6 +60,45 @@ fn distance(confirmation: &Confirmation, limits: Option<&Limits>, unit: &str) ->
         ]);
     }
     (!table.is_empty()).then_some(table)
+}
+
+/// What else the pairs say of the arms: p99 over whole runs, recovery from faults, stalls, left-out slices, the best preset.
+fn beside(fit: &Fit, confirmation: &Confirmation, unit: &str) -> Table {
+    let mut table = Table::new("Beside the typical p99", &["Figure", "#Incumbent", "#Candidate", "#Change"]);
+    let mut latency = |name: &str, incumbent: &Interval, tuned: &Interval| {
+        table.row(vec![
+            Cell::text(name),
+            Cell::figure(words::latency(incumbent.estimate, unit)),
+            Cell::figure(words::latency(tuned.estimate, unit)),
+            Cell::figure(words::change(tuned.estimate / incumbent.estimate)),
+        ]);
+    };
+    if let Some(whole) = &fit.whole_p99 {
+        latency("p99 over whole runs, interruptions included", &whole.incumbent, &whole.tuned);
+    }
+    if let Some(faulted) = &confirmation.faulted {
+        latency("time to recover from the faults of a run", &faulted.recovery_incumbent, &faulted.recovery_tuned);
+    }
+    let StallRow { slices, stalled, held_up, .. } = confirmation.stalls;
+    let mut share = |name: &str, parts: [u32; 2], wholes: [u32; 2]| {
+        let cell = |arm: usize| match wholes[arm] {
+            0 => Cell::or(None, "no slice was judged"),
+            whole => Cell::figure(format!("{:.1}\u{202f}%", 100.0 * f64::from(parts[arm]) / f64::from(whole))),
+        };
+        table.row(vec![Cell::text(name), cell(0), cell(1), Cell::text("")]);
+    };
+    share("slices that stall: beyond three times the slower arm's typical p99", stalled, slices);
+    let all = [0, 1].map(|arm| slices[arm] + held_up[arm]);
+    share("slices left out: the host held the generator up", held_up, all);
+    if let Some(check) = &fit.against_preset {
+        table.row(vec![
+            Cell::text(format!("against the preset {}, in {} pairs: {}", check.preset, check.pairs, check.says)),
+            Cell::text(""),
+            Cell::text(""),
+            Cell::or(check.ratio.map(|ratio| words::change(ratio.estimate)), "fewer than two pairs gave a result"),
+        ]);
+    }
+    table
 }
 
 fn distance_words(limits: &Limits) -> String {
@@ -125,6 +162,7 @@ pub fn section(run: &Run) -> Value {
             change_ends => words::change_ends(&confirmation.ratio),
             pairs => valid,
             chart => charts::intervals(confirmation, unit, line).map(|chart| chart.value()),
+            beside => fit.map(|fit| beside(fit, confirmation, unit).value()),
             distance => distance(confirmation, limits, unit).map(|table| table.value()),
         };
         value = context! { confirmed => confirmed, ..value };

@@ -19,6 +19,13 @@ Examples:
   rtt-tuner bench --evals 25,50 --seeds 20
   rtt-tuner bench --json --problem python3 rtt_syn_1.py --serve";
 
+const AGREEMENT_EXAMPLES: &str = "\
+Examples:
+  rtt-tuner agreement --tunes 10 --quick --lab target/release/rtt-lab --endpoint target/release/rtt-endpoint
+  rtt-tuner agreement --tunes 10 --quick --alike --seed 7 --lab ... --endpoint ...
+
+An interrupted run goes on where it is called again with the same --seed.";
+
 /// Finds the knobs that are best for a host.
 #[derive(Debug, Parser)]
 #[command(name = "rtt-tuner", version, infer_long_args = false)]
@@ -36,6 +43,9 @@ pub(crate) enum Subject {
     /// True regret of each solver on a problem whose best point is known
     #[command(after_help = BENCH_EXAMPLES)]
     Bench(BenchArguments),
+    /// Several tunes of this host, then all that they found side by side
+    #[command(after_help = AGREEMENT_EXAMPLES)]
+    Agreement(AgreementArguments),
 }
 
 /// Options of `tune`.
@@ -100,6 +110,50 @@ pub(crate) struct TuneArguments {
     /// The folder of locked scenarios and fault plans [default: `scenarios` below --root]
     #[arg(long, value_name = "DIR")]
     pub(crate) pack: Option<PathBuf>,
+}
+
+/// Options of `agreement`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AgreementArguments {
+    /// How many tunes
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) tunes: u32,
+    /// Quick tunes
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Tunes that compare the default with itself: each `better` is a false alarm
+    #[arg(long)]
+    pub(crate) alike: bool,
+    /// Calm runs only
+    #[arg(long)]
+    pub(crate) no_faults: bool,
+    /// Scenario of the tunes, as `tune` takes it (repeatable)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scenario: Vec<String>,
+    /// Measuring time of each tune
+    #[arg(long, value_name = "TIME")]
+    pub(crate) budget: Option<String>,
+    /// Rounds of the comparison, each set once
+    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    pub(crate) rounds: u32,
+    /// Seed of the first tune; the others follow it
+    #[arg(long, value_name = "N", default_value_t = 101)]
+    pub(crate) seed: u32,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Write under this folder: .rtt/agreement
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) root: PathBuf,
+    /// The lab that measures
+    #[arg(long, value_name = "PATH")]
+    pub(crate) lab: PathBuf,
+    /// The endpoint that is tuned
+    #[arg(long, value_name = "PATH")]
+    pub(crate) endpoint: PathBuf,
+    /// The folder of locked scenarios and fault plans
+    #[arg(long, value_name = "DIR", default_value = "scenarios")]
+    pub(crate) pack: PathBuf,
 }
 
 /// Options of `bench`.

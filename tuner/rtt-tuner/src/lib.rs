@@ -5,6 +5,7 @@
 //!
 //! Not here: running anything on a host (`rtt-lab`), drawing the report (`rtt-report`), judging builds (`rtt-gate`).
 
+mod agreement;
 mod arguments;
 mod bench;
 mod climb;
@@ -38,6 +39,7 @@ pub fn run() -> u8 {
     let ended = interrupt::watch().map_err(|error| Stop::unexpected(&error)).and_then(|()| match arguments.command {
         Subject::Tune(options) => tune::tune(&options),
         Subject::Bench(options) => bench::bench(&options),
+        Subject::Agreement(options) => agreement::agreement(&options),
     });
     match ended {
         Ok(exit) => exit.code(),

@@ -1,6 +1,6 @@
 //! Every JSON form that the tuner writes: requests to a problem, `run.json`, and what `--json` prints.
 
-use rtt_measure::{ArmsP99, Outcome, Point, ScenarioRef};
+use rtt_measure::{ArmsP99, Interval, Outcome, Point, ScenarioRef};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -120,4 +120,58 @@ pub(crate) struct Printed<'a> {
     pub(crate) sentence: &'a str,
     pub(crate) unit: &'a str,
     pub(crate) seed: &'a str,
+}
+
+/// What `agreement --json` prints; latencies are in nanoseconds, medians over the rounds.
+#[derive(Serialize)]
+pub(crate) struct Agreement {
+    pub(crate) version: u32,
+    pub(crate) seed: String,
+    pub(crate) alike: bool,
+    pub(crate) rounds: u32,
+    /// Tunes that ended `better`.
+    pub(crate) better: u32,
+    /// Tunes whose pick is at least twice as fast as the default in the rounds, and those of them that ended `better`.
+    pub(crate) twice_as_fast: u32,
+    pub(crate) twice_as_fast_and_better: u32,
+    /// Picks that are slower than the best preset, beyond the interval.
+    pub(crate) slower_than_preset: u32,
+    /// Typical p99 of the worst pick over that of the best set.
+    pub(crate) worst_to_best: Option<f64>,
+    pub(crate) sets: Vec<SetRow>,
+    pub(crate) picks: Vec<PickRow>,
+}
+
+/// One set of knobs, side by side with the others.
+#[derive(Serialize)]
+pub(crate) struct SetRow {
+    pub(crate) name: String,
+    pub(crate) point: Point,
+    /// Rounds that gave a result.
+    pub(crate) results: u32,
+    pub(crate) typical_p99: Option<f64>,
+    pub(crate) typical_p99_mean: Option<Interval>,
+    pub(crate) whole_p99: Option<f64>,
+    /// Typical p99 over that of the default, round by round.
+    pub(crate) to_default: Option<Interval>,
+    pub(crate) to_best: Option<f64>,
+    pub(crate) whole_to_best: Option<f64>,
+}
+
+/// One tune, and what the rounds say of its pick.
+#[derive(Serialize)]
+pub(crate) struct PickRow {
+    pub(crate) tune: u32,
+    pub(crate) seed: String,
+    pub(crate) outcome: Outcome,
+    /// Name of the pick's set.
+    pub(crate) set: Option<String>,
+    pub(crate) pairs: u32,
+    pub(crate) spent_ms: u64,
+    pub(crate) lost_ms: u64,
+    /// Typical p99 of the default over that of the pick.
+    pub(crate) times_as_fast: Option<Interval>,
+    pub(crate) to_best: Option<f64>,
+    /// Typical p99 of the pick over that of the best preset.
+    pub(crate) to_best_preset: Option<Interval>,
 }

@@ -23,8 +23,8 @@ fn rows(fit: &Fit) -> Vec<ScenarioRow> {
     arms.map(|row| ScenarioRow {
         scenario: row.scenario.clone(),
         condition: if row.faulted { Condition::Faulted } else { Condition::Calm },
-        incumbent_p99_ns: nanos(row.incumbent),
-        tuned_p99_ns: nanos(row.tuned),
+        incumbent_p99_ns: nanos(if row.faulted { row.whole_incumbent } else { row.incumbent }),
+        tuned_p99_ns: nanos(if row.faulted { row.whole_tuned } else { row.tuned }),
     })
     .collect()
 }
@@ -65,12 +65,18 @@ fn profile(published: &Published<'_>, now_unix_s: u64) -> Result<Profile, String
         .map(|scenario| ScenarioDigest { name: scenario.name.clone(), digest: scenario.digest })
         .collect();
     scenarios.sort_by(|a, b| a.name.cmp(&b.name));
+    let faulted = fit.confirmation.as_ref().and_then(|confirmation| confirmation.faulted.as_ref());
     Ok(Profile {
         schema: Profile::SCHEMA,
         knobs: knobs_of(point).map_err(|error| in_full(&error))?,
         fingerprint: here.clone(),
         outcome: rtt_profile::Outcome { verdict, sentence: fit.sentence.clone() },
         p99_ns: P99 { incumbent: nanos(p99.incumbent), tuned: nanos(p99.tuned) },
+        whole_p99_ns: fit.whole_p99.map(|whole| P99 { incumbent: nanos(whole.incumbent), tuned: nanos(whole.tuned) }),
+        recovery_ns: faulted.map(|part| P99 {
+            incumbent: nanos(part.recovery_incumbent),
+            tuned: nanos(part.recovery_tuned),
+        }),
         pairs: fit.confirmation.as_ref().map_or(0, |confirmation| confirmation.valid() as u32),
         objective: published.objective.clone(),
         rows: rows(fit),

@@ -155,12 +155,20 @@ pub(crate) fn end(arguments: &TuneArguments, ending: &Ending<'_>) -> Result<(), 
     if let Some(ArmsP99 { incumbent, tuned }) = fit.p99 {
         let source =
             if fit.confirmation.is_some() { "95 % interval over pairs" } else { "95 % interval over placebo runs" };
-        out(format!("  incumbent   p99 {}, {source}", interval(incumbent, nanos)));
+        out(format!("  incumbent   typical p99 {}, {source}", interval(incumbent, nanos)));
         if fit.confirmation.is_some() {
             // Only `better` puts its knobs in force.
             let name = if fit.outcome == Outcome::Better { "tuned" } else { "candidate" };
-            out(format!("  {name:<11} p99 {}", interval(tuned, nanos)));
+            out(format!("  {name:<11} typical p99 {}", interval(tuned, nanos)));
         }
+    }
+    if let Some(ArmsP99 { incumbent, tuned }) = fit.whole_p99 {
+        let figures = format!("{} against {}", shown(tuned.estimate, nanos), shown(incumbent.estimate, nanos));
+        out(format!("  whole runs  p99 with interruptions {figures}; the typical p99 leaves these out, and decides"));
+    }
+    if let Some(faulted) = fit.confirmation.as_ref().and_then(|confirmation| confirmation.faulted.as_ref()) {
+        let [tuned, incumbent] = [faulted.recovery_tuned, faulted.recovery_incumbent].map(|part| shown(part.estimate, nanos));
+        out(format!("  faults      {tuned} to recover from those of a run, against {incumbent}"));
     }
     if let Some(confirmation) = &fit.confirmation {
         let percent = |ratio: f64| 100.0 * (ratio - 1.0);
@@ -173,6 +181,7 @@ pub(crate) fn end(arguments: &TuneArguments, ending: &Ending<'_>) -> Result<(), 
     }
     out(format!("  why         {}", fit.why));
     out(format!("  noise       {}", fit.noise));
+    out(format!("  time        {}", time_in_words(fit)));
     fit.notes.iter().for_each(|note| out(format!("  note        {note}")));
     ending.said.iter().for_each(|line| out(format!("  note        {line}")));
     let show = |name: &str, path: &Option<PathBuf>| {
@@ -185,6 +194,14 @@ pub(crate) fn end(arguments: &TuneArguments, ending: &Ending<'_>) -> Result<(), 
     out(format!("  fit         {}", ending.run.fit().display()));
     out(format!("next: {}", next(&arguments.root, ending)));
     Ok(())
+}
+
+/// Where the measuring time went.
+fn time_in_words(fit: &Fit) -> String {
+    let whole: u64 = fit.time.parts.iter().map(|(_, ms)| ms).sum();
+    let parts: Vec<String> = fit.time.parts.iter().map(|(part, ms)| format!("{part} {:.0} s", *ms as f64 / 1e3)).collect();
+    let lost = 100.0 * fit.time.lost_ms as f64 / whole.max(1) as f64;
+    format!("{}; {lost:.0} % of it lost to the host", parts.join(", "))
 }
 
 /// The command that is worth typing now.

@@ -6,7 +6,7 @@ use crate::{
     table::{Cell, Table},
     words,
 };
-use rtt_measure::{ArmRow, Confirmation, Fit, Interval, KnobEffect};
+use rtt_measure::{Confirmation, Fit, Interval, KnobEffect};
 
 fn finite(interval: &Interval) -> bool {
     [interval.estimate, interval.low, interval.high].iter().all(|v| v.is_finite() && *v > 0.0)
@@ -26,22 +26,30 @@ fn arm_row(group: &str, label: &str, incumbent: &Interval, tuned: &Interval, uni
     }
 }
 
-/// p99 of incumbent and tuned with their intervals: all together, then each scenario and condition. `limit` is the
+/// Incumbent and tuned with their intervals: what decides over all scenarios, then each scenario and condition, with p99 over
+/// whole runs beside it. `limit` is the
 /// machine's one-line round trip (its label, nanoseconds).
 pub fn intervals(confirmation: &Confirmation, unit: &str, limit: Option<(String, f64)>) -> Option<Chart> {
-    let whole =
-        arm_row("objective", "weighted", &confirmation.objective_incumbent, &confirmation.objective_tuned, unit);
-    let each = confirmation
-        .arms
+    let (incumbent, tuned) = (&confirmation.objective_incumbent, &confirmation.objective_tuned);
+    let mut figures: Vec<(&str, &str, &Interval, &Interval)> = vec![("objective", "typical p99", incumbent, tuned)];
+    for row in &confirmation.arms {
+        let [decides, whole] = match row.faulted {
+            true => ["recovery", "p99, faulted"],
+            false => ["typical p99", "whole-run p99"],
+        };
+        figures.push((&row.scenario, decides, &row.incumbent, &row.tuned));
+        figures.push((&row.scenario, whole, &row.whole_incumbent, &row.whole_tuned));
+    }
+    let rows: Vec<Row> = figures
         .iter()
-        .map(|row: &ArmRow| arm_row(&row.scenario, words::condition(row.faulted), &row.incumbent, &row.tuned, unit));
-    let rows: Vec<Row> = std::iter::once(whole).chain(each).collect();
+        .map(|(what, which, incumbent, tuned)| arm_row(what, which, incumbent, tuned, unit))
+        .collect();
     if !finite(&confirmation.objective_incumbent) || !finite(&confirmation.objective_tuned) {
         return None;
     }
     let mut twin = Table::new(
-        "p99 of both arms with 95 % intervals",
-        &["What", "Condition", "#Incumbent", "#95 %", "#Candidate", "#95 %", "#Change"],
+        "Both arms with 95 % intervals",
+        &["What", "Figure", "#Incumbent", "#95 %", "#Candidate", "#95 %", "#Change"],
     );
     let mut add = |what: &str, condition: &str, incumbent: &Interval, tuned: &Interval| {
         twin.row(vec![
@@ -54,17 +62,14 @@ pub fn intervals(confirmation: &Confirmation, unit: &str, limit: Option<(String,
             Cell::figure(words::change(tuned.estimate / incumbent.estimate)),
         ]);
     };
-    add("objective", "weighted", &confirmation.objective_incumbent, &confirmation.objective_tuned);
-    for row in &confirmation.arms {
-        add(&row.scenario, words::condition(row.faulted), &row.incumbent, &row.tuned);
-    }
+    figures.iter().for_each(|(what, which, incumbent, tuned)| add(what, which, incumbent, tuned));
     let drawn = limit.is_some();
     let lines: Vec<_> = limit.into_iter().map(|(label, value)| (value, label, "limit")).collect();
     let label = |v: f64| words::latency(v, unit);
-    let view = Rows { rows: &rows, lines: &lines, title: "p99, log scale: left is faster", label: &label };
+    let view = Rows { rows: &rows, lines: &lines, title: "log scale: left is faster", label: &label };
     let words = Words {
         id: "intervals".into(),
-        title: "p99 of incumbent and candidate".into(),
+        title: "Incumbent and candidate".into(),
         description: format!(
             "Two dots with 95 % intervals in each of {} rows on a logarithmic axis; the candidate is {} overall.",
             rows.len(),

@@ -121,7 +121,7 @@ pub fn gate_wealth(id: &str, gate: &Gate, scenario: &GateScenario) -> Option<Cha
     };
     let goals = [goal(fails_at, "FAIL at k/α", false), goal(passes_at, "PASS at 1/α", true)];
     let paint = |canvas: &mut Canvas, frame: Frame| paint_wealth(canvas, frame, ends, &bets, &goals);
-    let mut twin = Table::new("Wealth after each pair", &["#Pair", "#FAIL", "#PASS", "#FAIL, unsettled"]);
+    let mut twin = Table::new("Wealth after each pair", &["#Pair", "#FAIL", "#PASS", "#FAIL, lapses"]);
     for pair in pairs {
         let wealth = |wealth| Cell::or(Some(wealth_text(wealth)), "");
         let number = Cell::figure(pair.pair.to_string());
@@ -132,7 +132,7 @@ pub fn gate_wealth(id: &str, gate: &Gate, scenario: &GateScenario) -> Option<Cha
         id: id.into(),
         title: "Wealth of the bets".into(),
         description: format!(
-            "After {} pairs the bet on slower holds {}, that on not slower {}, that on runs that never settle {}; FAIL takes {}, PASS {}.",
+            "After {} pairs the bet on slower holds {}, that on not slower {}, that on lapses (runs that never settle, slices that stall) {}; FAIL takes {}, PASS {}.",
             pairs.len(),
             wealth_text(last.wealth_fail),
             wealth_text(last.wealth_pass),

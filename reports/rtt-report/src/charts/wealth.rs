@@ -156,7 +156,7 @@ pub(super) fn paint_wealth(canvas: &mut Canvas, frame: Frame, ends: (f64, f64), 
 /// The wealth of both bets; `None` without pairs.
 pub fn wealth(confirmation: &Confirmation) -> Option<Chart> {
     let pairs = &confirmation.pairs;
-    let goal = 1.0 / confirmation.alpha;
+    let (goal, better) = (1.0 / confirmation.alpha, f64::from(confirmation.processes) / confirmation.alpha);
     if pairs.is_empty() || !goal.is_finite() || goal <= 0.0 {
         return None;
     }
@@ -167,8 +167,15 @@ pub fn wealth(confirmation: &Confirmation) -> Option<Chart> {
         Bet { class: "tuned", shape: Shape::Disc, wealth: of(|row| row.wealth_better) },
         Bet { class: "incumbent", shape: Shape::Diamond, wealth: of(|row| row.wealth_no_better) },
     ];
-    let label = format!("1/α = {}: decided", words::significant(goal));
-    let goals = [Goal { wealth: goal, label, below: false }];
+    let goals = if confirmation.processes > 1 {
+        let label = |what: &str, wealth: f64| format!("{what} at {}", words::significant(wealth));
+        vec![
+            Goal { wealth: better, label: label("better", better), below: false },
+            Goal { wealth: goal, label: label("no better", goal), below: true },
+        ]
+    } else {
+        vec![Goal { wealth: goal, label: format!("1/α = {}: decided", words::significant(goal)), below: false }]
+    };
     let paint = |canvas: &mut Canvas, frame: Frame| {
         paint_wealth(canvas, frame, (1.0, pairs.len() as f64), &bets, &goals);
     };
@@ -188,10 +195,11 @@ pub fn wealth(confirmation: &Confirmation) -> Option<Chart> {
         id: "wealth".into(),
         title: "Wealth of the two bets".into(),
         description: format!(
-            "After {} pairs the bet on better holds {}, the bet on no better {}; a bet wins at {}.",
+            "After {} pairs the bet on better holds {}, the bet on no better {}; better takes {}, no better {}.",
             pairs.len(),
             wealth_text(last.wealth_better),
             wealth_text(last.wealth_no_better),
+            words::significant(better),
             words::significant(goal)
         ),
         caption: format!(

@@ -8,7 +8,7 @@ use crate::{
     words,
 };
 use minijinja::{Value, context};
-use rtt_measure::{GateBudget, GateScenario, Interval};
+use rtt_measure::{GateBudget, GateScenario, Interval, StallRow};
 
 fn slot(chart: Option<Chart>, why: &str) -> Value {
     context! { chart => chart.map(|chart| chart.value()), absent => why }
@@ -80,11 +80,11 @@ fn figures(scenario: &GateScenario) -> Value {
                 words::ratio(ratio.low),
                 words::ratio(ratio.high)
             );
-            figure("tuned", "Candidate \u{f7} base, p99", words::change(ratio.estimate), ends)
+            figure("tuned", "Candidate \u{f7} base, typical p99", words::change(ratio.estimate), ends)
         }
         None => {
             let why = "fewer than two pairs gave a ratio";
-            figure("tuned", "Candidate \u{f7} base, p99", words::DASH.into(), why.into())
+            figure("tuned", "Candidate \u{f7} base, typical p99", words::DASH.into(), why.into())
         }
     };
     let name = "Smallest slowdown that could be found";
@@ -95,7 +95,12 @@ fn figures(scenario: &GateScenario) -> Value {
         }
         None => figure("", name, words::DASH.into(), "the spread between pairs is not known".into()),
     };
-    let pairs = format!("{void} void; base alone never settled in {base}, candidate alone in {candidate}");
+    let StallRow { stalled, slices, .. } = scenario.stalls;
+    let pairs = format!(
+        "{void} void; base alone never settled in {base}, candidate alone in {candidate}; slices that stall: base {} of {}, \
+         candidate {} of {}",
+        stalled[0], slices[0], stalled[1], slices[1]
+    );
     vec![ratio, detectable, figure("", "Valid pairs", format!("{valid} of {}", scenario.pairs.len()), pairs)].into()
 }
 

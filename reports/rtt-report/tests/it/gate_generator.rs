@@ -3,7 +3,7 @@
 use crate::generator::{BETTER, Maker, Recipe, interval};
 use rtt_measure::{
     Arm, Gate, GateArm, GateBudget, GateLatency, GateLog, GatePair, GateScenario, GateVerdict, LogWriter, Record,
-    RegimeEffect, TrialRecord, Verdict,
+    RegimeEffect, StallRow, TrialRecord, Verdict,
 };
 use rtt_profile::{Knobs, Pin, Wait};
 use rtt_seal::Digest;
@@ -110,6 +110,7 @@ fn latency(runs: u32, p99: f64) -> GateLatency {
         runs,
         latency_ns_p50: at(0.42, 0.021),
         latency_ns_p95: at(0.81, 0.032),
+        typical_ns_p99: at(0.9, 0.02),
         latency_ns_p99: at(1.0, 0.043),
         latency_ns_p999: at(2.7, 0.14),
     }
@@ -160,6 +161,7 @@ fn scenario(maker: &mut Maker, recipe: GateRecipe, index: usize) -> GateScenario
         why: maker.name(why),
         pairs: pairs(maker, recipe, ratio, settle),
         unsettled: if settle { [0, 1] } else { [17, 19] },
+        stalls: StallRow { slices: [240, 236], stalled: [9, 4], held_up: [3, 6], wealth_second_more: 0.7 },
         defects: [Vec::new(), if index == 0 { vec![crash] } else { Vec::new() }],
         base: settled.map(|()| latency(recipe.pairs, 3_120.0)),
         candidate: settled.map(|()| latency(recipe.pairs - 1, 3_120.0 * ratio)),

@@ -2,9 +2,9 @@
 
 use hdrhistogram::Histogram;
 use rtt_measure::{
-    AbsentValue, Arm, ArmRow, ArmsP99, Axis, CapacityRecord, Confirmation, CounterReading, EndpointRef, Fit, FitPoint,
-    Interference, Interval, Kind, KnobEffect, Limits, LogWriter, Named, Origin, Outcome, PairLatency, PairRow, Point,
-    Record, RegimeEffect, RegimeProbe, RunRecord, Scale, ScenarioRef, StrikeProof, TrialRecord, Value, Verdict, When,
+    AbsentValue, Arm, ArmRow, ArmsP99, Axis, CapacityRecord, Confirmation, CounterReading, EndpointRef, FaultedPart, Fit, FitPoint,
+    Interference, Interval, Kind, KnobEffect, Limits, LogWriter, Named, Origin, Outcome, PairLatency, PairRow, Point, PresetCheck,
+    Record, RegimeEffect, RegimeProbe, RunRecord, Scale, ScenarioRef, StallRow, StrikeProof, TimeSpent, TrialRecord, Value, Verdict, When,
     encode_histogram, knobs_of, point_of, quantiles,
 };
 use rtt_profile::{Cache, Conditions, Fingerprint, Knobs, Machine, MemoryNode, Pin, Preset, Wait};
@@ -432,12 +432,31 @@ impl Maker {
         let arms = arms.map(|(index, (scenario, faulted))| {
             let level = 11_000.0 * (1.0 + 0.5 * index as f64) * if faulted { 2.0 } else { 1.0 };
             let tuned = interval(level * effect, 0.05);
-            ArmRow { scenario: self.name(scenario), faulted, incumbent: interval(level, 0.08), tuned }
+            let whole = |share: f64| interval(level * 3.0 * share, 0.4);
+            ArmRow {
+                scenario: self.name(scenario),
+                faulted,
+                incumbent: interval(level, 0.08),
+                tuned,
+                whole_incumbent: whole(1.0),
+                whole_tuned: whole(effect),
+            }
         });
         Confirmation {
             alpha: 0.01,
+            processes: 2,
             tolerance: 0.05,
             pairs_max: 60,
+            faulted: Some(FaultedPart {
+                margin: 0.1,
+                recovery_incumbent: interval(91_000_000.0, 0.04),
+                recovery_tuned: interval(78_000_000.0, 0.05),
+                ratio: interval(78.0 / 91.0, 0.06),
+                better: false,
+                worse: false,
+                pairs: Vec::new(),
+            }),
+            stalls: StallRow { slices: [240, 236], stalled: [9, 4], held_up: [3, 6], wealth_second_more: 0.7 },
             arms: arms.collect(),
             pairs,
             objective_incumbent: interval(19_800.0, 0.06),
@@ -492,7 +511,7 @@ impl Maker {
             quick: self.recipe.quick,
             options: vec!["--budget".into(), self.name("15m")],
             weights: SCENARIOS.map(|name| (self.name(name), 1.0)).to_vec(),
-            fault_weight: 0.5,
+            faults: true,
             space: space(),
             solver: "model".into(),
             incumbent: points[0].point.clone(),
@@ -504,6 +523,13 @@ impl Maker {
             lowest: Some(LOWEST),
             why: self.name("Point 20 was seen 18 % lower, but its neighbours were not: the model takes most of that for noise, and its interval covers the pick's level."),
             effects,
+            whole_p99: Some(ArmsP99 { incumbent: interval(64_000.0, 0.5), tuned: interval(31_000.0, 0.6) }),
+            against_preset: Some(PresetCheck {
+                preset: self.name("latency"),
+                pairs: 14,
+                ratio: Some(interval(0.96, 0.08)),
+                says: "undecided".into(),
+            }),
             p99: Some(ArmsP99 { incumbent: confirmation.objective_incumbent, tuned: confirmation.objective_tuned }),
             confirmation: Some(confirmation),
             outcome,
@@ -511,6 +537,10 @@ impl Maker {
             noise: self.name("Ordinary for a virtual machine: duplicates of the incumbent differ by 7 % from run to run."),
             notes: vec![self.name("The best knobs of busy are those of steady: spinning wins at either load on two cores.")],
             spent_ms: 905_000,
+            time: TimeSpent {
+                parts: vec![(self.name("search"), 300_000), ("confirm".into(), 600_000)],
+                lost_ms: 27_000,
+            },
         }
     }
 }
@@ -552,7 +582,7 @@ pub fn bare_fit(run: &str, outcome: Outcome) -> Fit {
         quick: false,
         options: Vec::new(),
         weights: Vec::new(),
-        fault_weight: 0.0,
+        faults: false,
         space: Vec::new(),
         solver: "model".into(),
         points: Vec::new(),
@@ -564,6 +594,8 @@ pub fn bare_fit(run: &str, outcome: Outcome) -> Fit {
         lowest: None,
         why: String::new(),
         effects: Vec::new(),
+        whole_p99: None,
+        against_preset: None,
         p99: None,
         confirmation: None,
         outcome,
@@ -571,5 +603,6 @@ pub fn bare_fit(run: &str, outcome: Outcome) -> Fit {
         noise: String::new(),
         notes: Vec::new(),
         spent_ms: 0,
+        time: TimeSpent::default(),
     }
 }

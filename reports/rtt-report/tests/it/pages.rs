@@ -158,7 +158,6 @@ fn report_2_figures_that_are_not_finite_are_never_printed() {
         });
         with_fit(|fit| {
             fit.noise_log_sd = Some(wrong);
-            fit.fault_weight = wrong;
             fit.effects[0].ratio = bad;
             for axis in &mut fit.space {
                 (axis.min, axis.max, axis.values) = (Some(wrong), Some(wrong), Vec::new());

@@ -19,6 +19,11 @@ pub(crate) fn show(profile: &Verified<Profile>, status: &str, reason: &str, out:
     writeln!(out, "status     {status}")?;
     writeln!(out, "outcome    {}", profile.outcome.sentence)?;
     writeln!(out, "p99        {}", arms(profile.outcome.verdict, &profile.p99_ns.incumbent, &profile.p99_ns.tuned))?;
+    for (name, figures) in [("whole p99", &profile.whole_p99_ns), ("recovery", &profile.recovery_ns)] {
+        if let Some(figures) = figures {
+            writeln!(out, "{name:<10} {}", arms(profile.outcome.verdict, &figures.incumbent, &figures.tuned))?;
+        }
+    }
     writeln!(out, "           {} pairs, 95 % intervals; objective: {}", profile.pairs, profile.objective)?;
     let width = profile.rows.iter().map(|row| row.scenario.len()).max().unwrap_or(0);
     for row in &profile.rows {

@@ -55,6 +55,8 @@ fn profile() -> Profile {
         knobs: Knobs::default_for(rtt_units::Nanos::from_micros(60)),
         fingerprint: fingerprint(),
         outcome: Outcome { verdict: Verdict::Better, sentence: "better: tuned beats the incumbent".into() },
+        whole_p99_ns: None,
+        recovery_ns: None,
         p99_ns: P99 { incumbent: Interval { estimate: 1_000, low: 990, high: 1_010 }, tuned: interval },
         pairs: 20,
         objective: "weighted log p99".into(),
