@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: the tuner against a known surface, the gate against known nights, the store against its disk, or
-//! the ring's own benches.
+//! `cargo xtask bench`: the tuner against a known surface, several tunes of this host side by side, the gate against known
+//! nights, the store against its disk, or the ring's own benches.
 
 use crate::arguments::{Arguments, unknown};
 use crate::build;
@@ -14,6 +14,7 @@ pub const HELP: &str = "\
 Measures RTT's own parts.
 
 Usage: cargo xtask bench tuner [OPTIONS]
+       cargo xtask bench agreement [OPTIONS]
        cargo xtask bench gate [OPTIONS]
        cargo xtask bench store [OPTIONS]
        cargo xtask bench ring [ARGUMENTS OF criterion]
@@ -23,6 +24,15 @@ tuner: true regret of each solver in per cent, on a surface whose best point is 
   --seeds N                searches per row
   --json                   {version, rows: [{problem, solver, evals, seeds, median, mean, p90}]}
   --problem PROGRAM ARG..  another problem program (it speaks the problem protocol on stdin and stdout)
+agreement: tunes of this host with different seeds, each from the default, then default, presets and picks side by side
+  --tunes N                how many; default 10
+  --quick                  quick tunes, 3 minutes each
+  --alike                  tunes that compare the default with itself: each `better` is a false alarm
+  --scenario NAME          scenario of the tunes; may be repeated
+  --budget TIME, --no-faults   as in tune
+  --rounds N               rounds side by side; default 12
+  --seed N                 seed of the first tune; called again with the same one, it goes on where it was interrupted
+  --json                   {version, better, twice_as_fast, ..., sets: [..], picks: [..]}
 gate: how often the gate and three and more rival rules fail and pass nights whose truth is known, in per cent
   --count N                nights of each row; default 5000, with --nights 600
   --seed N                 other nights
@@ -40,6 +50,7 @@ ring: criterion's benches of rtt-ring; the samples are judged by a report, never
 Examples:
   cargo xtask bench tuner --evals 25,50 --seeds 20
   cargo xtask bench tuner --json
+  cargo xtask bench agreement --tunes 10 --quick
   cargo xtask bench gate
   cargo xtask bench gate --json --nights ./my_nights --quiet
   cargo xtask bench store --root /var/lib --json
@@ -47,7 +58,7 @@ Examples:
   cargo xtask bench ring push_pop
 ";
 
-const SUBJECTS: [&str; 4] = ["tuner", "gate", "store", "ring"];
+const SUBJECTS: [&str; 5] = ["tuner", "agreement", "gate", "store", "ring"];
 
 /// Builds, then becomes the bench.
 ///
@@ -61,6 +72,15 @@ pub fn bench(workspace: &Workspace, mut arguments: Arguments) -> Result<u8, Stop
             let programs = build::stages(workspace, packages::announced())?;
             let words = [&["bench".to_owned()], arguments.words()].concat();
             workspace.program(&programs.path(&format!("rtt-{subject}")), &words)
+        }
+        "agreement" => {
+            refuse_while_held("bench agreement")?;
+            let programs = build::stages(workspace, packages::announced())?;
+            let own = ["agreement".to_owned(), "--lab".into()];
+            let mut command = workspace.program(&programs.path("rtt-tuner"), &own);
+            command.arg(programs.path("rtt-lab")).arg("--endpoint").arg(programs.path("rtt-endpoint"));
+            command.args(arguments.words());
+            command
         }
         "store" => {
             refuse_while_held("bench store")?;
@@ -102,7 +122,7 @@ mod tests {
         for (words, expected) in [
             (&["rng"][..], "bench: unknown subject `rng`; did you mean `ring`?"),
             (&["gates", "--json"], "bench: unknown subject `gates`; did you mean `gate`?"),
-            (&[][..], "bench: name what to measure: tuner, gate, store, ring"),
+            (&[][..], "bench: name what to measure: tuner, agreement, gate, store, ring"),
         ] {
             let stop = bench(&Workspace::find(), Arguments::new(words.iter().copied())).unwrap_err();
             assert_eq!((stop.exit.code(), stop.message.as_str()), (2, expected));

@@ -426,7 +426,10 @@ pub(crate) mod tests {
             (|p| p.knobs.batch = 0, "knob batch is 0: expected 1..=256"),
             (|p| p.p99_ns.tuned.low = 601, "p99_ns.tuned is 601..=610 around 600"),
             (|p| p.p99_ns.incumbent.high = 1 << 53, "2^53 - 1"),
-            (|p| p.whole_p99_ns = Some(P99 { tuned: Interval { low: 601, ..p.p99_ns.tuned }, ..p.p99_ns }), "whole_p99_ns.tuned"),
+            (
+                |p| p.whole_p99_ns = Some(P99 { tuned: Interval { low: 601, ..p.p99_ns.tuned }, ..p.p99_ns }),
+                "whole_p99_ns.tuned",
+            ),
             (|p| p.rows[1].tuned_p99_ns.high = 1, "rows[1].tuned_p99_ns"),
             (|p| p.rows[0].scenario = "other".into(), r#"rows[0].scenario is "other""#),
             (|p| p.rows[1].condition = Condition::Calm, "steady Calm is there twice"),

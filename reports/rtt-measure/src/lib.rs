@@ -41,7 +41,7 @@ pub use protocol::{
 pub use regime::{Level, PairRegimes, Regime, Regimes, clusters};
 pub use slices::{Stalls, typical_p99};
 pub use trial::{
-    CapacityRecord, CounterReading, Disruption, Interference, Limits, PairLatency, Record, RegimeProbe, RunRecord, StrikeProof,
-    TrialRecord,
+    CapacityRecord, CounterReading, Disruption, Interference, Limits, PairLatency, Record, RegimeProbe, RunRecord,
+    StrikeProof, TrialRecord,
 };
 pub use whole::write_whole;

@@ -215,7 +215,7 @@ pub struct TrialRecord {
     pub with_lag_p99_ns: Option<u64>,
     /// Whole histogram of the latencies in `quantiles`: HdrHistogram V2-deflate, base64.
     pub histogram: Option<String>,
-    /// Median of each twentieth of the run in nanoseconds, 0 where it has no sample: what the steady state was found in.
+    /// Median of each twentieth of the run in nanoseconds, the generator's own lag taken out, 0 where it has no sample: what the steady state was found in.
     pub slices_ns_p50: Vec<u64>,
     /// 99th percentile of each twentieth in nanoseconds, the generator's own lag taken out, 0 where it has no sample.
     #[serde(default)]

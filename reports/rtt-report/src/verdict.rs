@@ -16,7 +16,10 @@ fn headline(fit: Option<&Fit>) -> String {
     let ratio = fit.confirmation.as_ref().map(|c| c.ratio.estimate).filter(|r| r.is_finite() && *r > 0.0);
     match (fit.outcome, ratio) {
         (Outcome::Better, Some(ratio)) if ratio <= 0.5 => {
-            format!("The tuned knobs are {} times as fast at the typical p99.", words::significant_digits(1.0 / ratio, 2))
+            format!(
+                "The tuned knobs are {} times as fast at the typical p99.",
+                words::significant_digits(1.0 / ratio, 2)
+            )
         }
         (Outcome::Better, Some(ratio)) if ratio < 1.0 => {
             format!("The tuned knobs lower the typical p99 by {:.0}\u{202f}%.", (1.0 - ratio) * 100.0)

@@ -54,13 +54,7 @@ pub struct Kept {
 
 /// LAB-5 and LAB-8: sorts out the slices after `warm_up`. `lag_free` and `with_lag` are the 99th percentiles of all slices, 0
 /// where one has no sample; those of `struck` are not judged.
-pub fn keep(
-    lag_free: &[u64],
-    with_lag: &[u64],
-    warm_up: usize,
-    struck: &[bool; SLICES],
-    wake_cost: Nanos,
-) -> Kept {
+pub fn keep(lag_free: &[u64], with_lag: &[u64], warm_up: usize, struck: &[bool; SLICES], wake_cost: Nanos) -> Kept {
     let mut kept = Kept::default();
     for index in warm_up..lag_free.len() {
         if struck[index] || lag_free[index] == 0 {

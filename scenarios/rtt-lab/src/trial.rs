@@ -13,8 +13,8 @@ use crate::sliced::{self, Kept, lags, struck_slices};
 use hdrhistogram::Histogram;
 use rtt_host::{Child, CpuClock, Placement, ProcessCost, Spawn};
 use rtt_measure::{
-    CounterReading, Disruption, Interference, Quantiles, RegimeProbe, StrikeProof, Verdict, decode_histogram, encode_histogram,
-    quantiles,
+    CounterReading, Disruption, Interference, Quantiles, RegimeProbe, StrikeProof, Verdict, decode_histogram,
+    encode_histogram, quantiles,
 };
 use rtt_profile::Knobs;
 use rtt_ring::now;
@@ -369,28 +369,36 @@ fn judge(trial: &Trial, ran: Ran) -> Outcome {
         (Ok(latencies), Ok(_)) => return crashed(format!("{} slices came, expected {SLICES}", latencies.len())),
         (Err(error), _) | (_, Err(error)) => return crashed(format!("the endpoint's report: {error}")),
     };
+    // A closed loop has no schedule to fall behind.
+    let lag_free = if lag_free.is_empty() { latencies.clone() } else { lag_free };
+    let is_open = ran.round_trips.is_none();
+    let at = |slices: &[Histogram<u64>], quantile: f64| -> Vec<u64> {
+        slices.iter().map(|slice| slice.value_at_quantile(quantile)).collect()
+    };
+    let (slices_ns_p50, slices_ns_p99) = (at(&lag_free, 0.5), at(&lag_free, 0.99));
+    let with_lag_p99 = at(&latencies, 0.99);
     let struck = struck_slices(&ran.strikes, trial.length);
-    let judged = latencies.iter().zip(struck);
-    let medians: Vec<Option<u64>> =
-        judged.map(|(slice, struck)| (!slice.is_empty() && !struck).then(|| slice.value_at_quantile(0.5))).collect();
+    // Neither a fault nor a generator that the host held up says anything about a steady state.
+    let medians: Vec<Option<u64>> = (0..SLICES)
+        .map(|index| {
+            let held_up = lags(with_lag_p99[index], slices_ns_p99[index], trial.wake_cost);
+            (!lag_free[index].is_empty() && !struck[index] && !held_up).then_some(slices_ns_p50[index])
+        })
+        .collect();
     let settled = warm_up(&medians);
     // What a fault does is never warm-up.
     let first_struck = struck.iter().position(|struck| *struck).unwrap_or(SLICES);
     let skipped = (*settled.as_ref().unwrap_or(&0)).min(first_struck);
-    // A closed loop has no schedule to fall behind.
-    let lag_free = if lag_free.is_empty() { latencies.clone() } else { lag_free };
-    let is_open = ran.round_trips.is_none();
-    let p99s = |slices: &[Histogram<u64>]| -> Vec<u64> { slices.iter().map(|slice| slice.value_at_quantile(0.99)).collect() };
-    let (slices_ns_p99, with_lag_p99) = (p99s(&lag_free), p99s(&latencies));
     let kept = sliced::keep(&slices_ns_p99, &with_lag_p99, skipped, &struck, trial.wake_cost);
     let whole = merged(&lag_free[skipped..]);
     let result = quantiles(&whole);
     let with_lag = is_open.then(|| merged(&latencies[skipped..]).value_at_quantile(0.99));
     let (verdict, reason) = verdict(trial, &ran, &result, &kept, settled.err());
     let spacing = Nanos(trial.length.0 / ran.sent.messages.max(1));
-    let disruption = kept.typical_ns_p99.filter(|_| trial.faults.is_some()).map(|calm| {
-        sliced::disruption(&lag_free, &struck, &ran.strikes, calm, spacing, trial.wake_cost)
-    });
+    let disruption = kept
+        .typical_ns_p99
+        .filter(|_| trial.faults.is_some())
+        .map(|calm| sliced::disruption(&lag_free, &struck, &ran.strikes, calm, spacing, trial.wake_cost));
     let handled_for = Nanos(ran.report.last_handled_ns).since(ran.start);
     Outcome {
         verdict,
@@ -401,7 +409,7 @@ fn judge(trial: &Trial, ran: Ran) -> Outcome {
         quantiles: (!whole.is_empty()).then_some(result),
         with_lag_p99_ns: with_lag,
         histogram: (!whole.is_empty()).then(|| encode_histogram(&whole)),
-        slices_ns_p50: latencies.iter().map(|slice| slice.value_at_quantile(0.5)).collect(),
+        slices_ns_p50,
         slices_ns_p99,
         slices_kept: kept.slices,
         slices_held_up: kept.held_up,
@@ -439,7 +447,7 @@ fn verdict(
     if let Some(missed) = ran.strikes.iter().find(|strike| strike.struck_at_ns.is_none()) {
         return no(Verdict::Void, format!("fault {} did not strike: {}", missed.fault, missed.proof)); // CHAOS-2
     }
-    if kept.typical_ns_p99.is_none() && unsettled.is_none() {
+    if kept.typical_ns_p99.is_none() && kept.held_up > 0 {
         let words = format!(
             "the host held the generator up: it fell behind its schedule in {} of {} slices",
             kept.held_up,

@@ -132,21 +132,28 @@ fn rounds(
         for index in order {
             let label = format!("a{round:03}-{index:03}");
             let point = sets[index].point.clone();
-            let ask =
-                Ask { label: &label, point: &point, arm: Arm::Search, pair: None, round: u64::from(round), again: true };
+            let ask = Ask {
+                label: &label,
+                point: &point,
+                arm: Arm::Search,
+                pair: None,
+                round: u64::from(round),
+                again: true,
+            };
             let found = course.measure(problem, &ask, Part::Calm, &mut |_| {}).map_err(Stop::from)?;
             let mean = |value: &dyn Fn(&Answer) -> Option<f64>| {
-                let logs: Option<Vec<f64>> = course
-                    .indices(Part::Calm)
-                    .map(|condition| Some(value(found.answer(condition)?)?.ln()))
-                    .collect();
+                let logs: Option<Vec<f64>> =
+                    course.indices(Part::Calm).map(|condition| Some(value(found.answer(condition)?)?.ln())).collect();
                 logs.map(|logs| logs.iter().sum::<f64>() / logs.len() as f64)
             };
             let typical = mean(&|answer| answer.deciding(false));
             sets[index].rounds.push(typical.zip(mean(&Answer::whole_p99)).map(|(typical, whole)| [typical, whole]));
         }
         let left = began.elapsed().as_secs_f64() / f64::from(round + 1) * f64::from(arguments.rounds - round - 1);
-        say(true, &format!("agreement: round {} of {} side by side; about {left:.0} s left", round + 1, arguments.rounds));
+        say(
+            true,
+            &format!("agreement: round {} of {} side by side; about {left:.0} s left", round + 1, arguments.rounds),
+        );
     }
     Ok(())
 }
@@ -181,13 +188,17 @@ fn judged(arguments: &AgreementArguments, fits: &[Fit], sets: &[Set]) -> Agreeme
         measured.min_by(|a, b| a.1.total_cmp(&b.1))
     };
     let best = by_median(0);
-    let preset = sets.iter().filter(|set| set.name.starts_with("preset")).filter_map(|set| Some((set, median(set, 0)?)));
+    let preset =
+        sets.iter().filter(|set| set.name.starts_with("preset")).filter_map(|set| Some((set, median(set, 0)?)));
     let preset = preset.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(set, _)| set);
     let rows: Vec<SetRow> = sets
         .iter()
         .map(|set| {
             let logs = |figure: usize| {
-                geometric_mean_interval(&set.rounds.iter().flatten().map(|round| round[figure].exp()).collect::<Vec<_>>(), 1)
+                geometric_mean_interval(
+                    &set.rounds.iter().flatten().map(|round| round[figure].exp()).collect::<Vec<_>>(),
+                    1,
+                )
             };
             SetRow {
                 name: set.name.clone(),
@@ -313,9 +324,11 @@ pub(crate) fn agreement(arguments: &AgreementArguments) -> Result<Exit, Stop> {
     problem.begin(u64::from(arguments.seed))?;
     let course = {
         let mut course = Course::plain(&hello, u64::from(arguments.seed));
-        let scenarios: BTreeMap<String, f64> = fits.first().map_or_else(BTreeMap::new, |fit| fit.weights.iter().cloned().collect());
+        let scenarios: BTreeMap<String, f64> =
+            fits.first().map_or_else(BTreeMap::new, |fit| fit.weights.iter().cloned().collect());
         let all = scenarios.into_keys();
-        let condition = |scenario: String| crate::objective::Condition { scenario: Some(scenario), faults: None, share: 1.0 };
+        let condition =
+            |scenario: String| crate::objective::Condition { scenario: Some(scenario), faults: None, share: 1.0 };
         let conditions: Vec<_> = all.map(condition).collect();
         if !conditions.is_empty() {
             course.conditions = conditions;

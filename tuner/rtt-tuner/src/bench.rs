@@ -52,7 +52,8 @@ impl Surface for Bench<'_> {
         self.count.set(self.count.get() + 1);
         let point = self.space.point(site);
         let ask = Ask { label: &label, point: &point, arm: Arm::Search, pair: None, round: 0, again: false };
-        let found = self.course.measure(&mut self.problem.borrow_mut(), &ask, Part::Calm, &mut |_| {}).map_err(Stop::from)?;
+        let found =
+            self.course.measure(&mut self.problem.borrow_mut(), &ask, Part::Calm, &mut |_| {}).map_err(Stop::from)?;
         Ok(Some(Told::of(site.clone(), &found)))
     }
 }

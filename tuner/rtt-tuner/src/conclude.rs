@@ -175,7 +175,12 @@ pub(crate) fn pairs_in_notes(
     if let Some(PresetCheck { preset, pairs, ratio, says }) = against_preset {
         let ratio = ratio.map_or_else(String::new, |ratio| {
             let percent = |ratio: f64| 100.0 * (ratio - 1.0);
-            format!(", typical p99 {:+.1} % ({:+.1} to {:+.1})", percent(ratio.estimate), percent(ratio.low), percent(ratio.high))
+            format!(
+                ", typical p99 {:+.1} % ({:+.1} to {:+.1})",
+                percent(ratio.estimate),
+                percent(ratio.low),
+                percent(ratio.high)
+            )
         });
         let says = if says == "undecided" { "neither faster nor slower, as far as these pairs tell" } else { says };
         notes.push(format!("against the best preset, `{preset}`, in {pairs} pairs of their own: {says}{ratio}"));
@@ -384,13 +389,16 @@ fn decided(confirmed: &Confirmed, record: &Confirmation) -> (Outcome, String) {
     }
     if better_under_faults && confirmed.harm[0] == Decision::Pass {
         let faulted = faulted.unwrap_or_default();
-        let text =
-            format!("better: {faulted} against the incumbent, decided by runs under faults in {counted}; calm no slower");
+        let text = format!(
+            "better: {faulted} against the incumbent, decided by runs under faults in {counted}; calm no slower"
+        );
         return (Outcome::Better, text);
     }
     match (confirmed.gain[0], confirmed.ended) {
         (Decision::Pass, _) => {
-            let how = if slower { "the recommended point is slower".into() } else {
+            let how = if slower {
+                "the recommended point is slower".into()
+            } else {
                 format!("the incumbent is not {percent:.0} % slower")
             };
             (Outcome::NoBetter, format!("no better: {how} ({calm}, {counted}){beside}; it stays"))

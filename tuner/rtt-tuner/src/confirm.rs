@@ -131,10 +131,9 @@ impl Contest {
     /// Bets on ln(rival / candidate); nothing where the pair gave none (TUNER-10). Order and coin are the contest's, so those
     /// of the processes are not asked for.
     fn bet(&mut self, log_ratio: Option<f64>) {
-        for (process, seen) in [
-            (&mut self.gain, log_ratio),
-            (&mut self.harm, log_ratio.map(|log_ratio| -log_ratio - self.margin)),
-        ] {
+        for (process, seen) in
+            [(&mut self.gain, log_ratio), (&mut self.harm, log_ratio.map(|log_ratio| -log_ratio - self.margin))]
+        {
             match (process.next(), seen) {
                 (Some(_), Some(seen)) => process.observe(seen),
                 (Some(_), None) => process.void(),
@@ -325,7 +324,8 @@ fn concluded(
     };
     let gain = of_both(&|contest| contest.gain.decision());
     let harm = of_both(&|contest| contest.harm.decision());
-    let found = PairRegimes::find(probes(session, calm.evaluations().chain(faulted.iter().flat_map(Contest::evaluations))));
+    let found =
+        PairRegimes::find(probes(session, calm.evaluations().chain(faulted.iter().flat_map(Contest::evaluations))));
     let indices: Vec<usize> = session.course.indices(Part::Calm).collect();
     let regimes = by_regime(&mut calm.pairs, &indices, &found);
     let limits = &session.course.limits;
@@ -339,8 +339,12 @@ fn concluded(
     let broke = count(&|found| breaks(found, limits));
     let crashed = count(&|found| matches!(found.reason, Some((Verdict::Crashed, _))));
     let voided = voided(calm.pairs.iter().chain(faulted_pairs()));
-    let record = record(session, duel, &calm, faulted.as_ref(), stalls)
-        .map(|record| Confirmation { regimes, broke, crashed, ..record });
+    let record = record(session, duel, &calm, faulted.as_ref(), stalls).map(|record| Confirmation {
+        regimes,
+        broke,
+        crashed,
+        ..record
+    });
     let stalls_more = stalls.candidate_stalls_more();
     Confirmed { record, gain, harm, stalls_more, ended, pairs, broke, crashed, voided }
 }

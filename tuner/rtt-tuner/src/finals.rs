@@ -48,18 +48,19 @@ fn scores(seen: &Seen, field: &[usize]) -> Vec<(usize, f64, u32)> {
         let logs: Vec<f64> = field.iter().filter_map(|&index| seen.get(&(round, index)).copied()).collect();
         logs.iter().sum::<f64>() / logs.len() as f64
     };
-    let whole: Vec<u32> =
-        field.first().map_or_else(Vec::new, |&first| rounds(first).collect()).into_iter().filter(|&round| {
-            field.iter().all(|&index| seen.contains_key(&(round, index)))
-        }).collect();
+    let whole: Vec<u32> = field
+        .first()
+        .map_or_else(Vec::new, |&first| rounds(first).collect())
+        .into_iter()
+        .filter(|&round| field.iter().all(|&index| seen.contains_key(&(round, index))))
+        .collect();
     let score = |index: usize| {
         let own: Vec<u32> = if whole.len() >= 2 { whole.clone() } else { rounds(index).collect() };
         let logs = own.iter().filter_map(|&round| Some(seen.get(&(round, index))? - level(round)));
         let logs: Vec<f64> = logs.collect();
         if logs.is_empty() { f64::INFINITY } else { logs.iter().sum::<f64>() / logs.len() as f64 }
     };
-    let mut rows: Vec<_> =
-        field.iter().map(|&index| (index, score(index), rounds(index).count() as u32)).collect();
+    let mut rows: Vec<_> = field.iter().map(|&index| (index, score(index), rounds(index).count() as u32)).collect();
     rows.sort_by(|a, b| a.1.total_cmp(&b.1));
     rows
 }

@@ -306,7 +306,10 @@ mod tests {
     fn a_budget_that_a_quick_run_cannot_use_is_told() {
         let said = |quick, minutes| plan(quick, true, minutes, &[]).expect("a plan").unused();
         let told = said(true, 20).expect("a warning");
-        assert!(told.starts_with("the quick plan needs ") && told.contains("; --budget 20 min 00 s buys nothing"), "{told}");
+        assert!(
+            told.starts_with("the quick plan needs ") && told.contains("; --budget 20 min 00 s buys nothing"),
+            "{told}"
+        );
         assert_eq!((said(true, 2), said(false, 20)), (None, None));
     }
 
@@ -314,7 +317,10 @@ mod tests {
     fn a_simulated_run_is_promised_no_time() {
         let plan = plan(false, true, 15, &[]).expect("a plan");
         let [real, simulated] = [false, true].map(|simulated| plan.lines(simulated).join("\n"));
-        assert!(real.contains("of measuring: ") && real.contains(" s a pair") && !simulated.contains(" min "), "{real}\n{simulated}");
+        assert!(
+            real.contains("of measuring: ") && real.contains(" s a pair") && !simulated.contains(" min "),
+            "{real}\n{simulated}"
+        );
     }
 
     #[test]

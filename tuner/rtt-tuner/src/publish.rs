@@ -73,10 +73,8 @@ fn profile(published: &Published<'_>, now_unix_s: u64) -> Result<Profile, String
         outcome: rtt_profile::Outcome { verdict, sentence: fit.sentence.clone() },
         p99_ns: P99 { incumbent: nanos(p99.incumbent), tuned: nanos(p99.tuned) },
         whole_p99_ns: fit.whole_p99.map(|whole| P99 { incumbent: nanos(whole.incumbent), tuned: nanos(whole.tuned) }),
-        recovery_ns: faulted.map(|part| P99 {
-            incumbent: nanos(part.recovery_incumbent),
-            tuned: nanos(part.recovery_tuned),
-        }),
+        recovery_ns: faulted
+            .map(|part| P99 { incumbent: nanos(part.recovery_incumbent), tuned: nanos(part.recovery_tuned) }),
         pairs: fit.confirmation.as_ref().map_or(0, |confirmation| confirmation.valid() as u32),
         objective: published.objective.clone(),
         rows: rows(fit),

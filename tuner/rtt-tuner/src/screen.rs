@@ -167,7 +167,8 @@ pub(crate) fn end(arguments: &TuneArguments, ending: &Ending<'_>) -> Result<(), 
         out(format!("  whole runs  p99 with interruptions {figures}; the typical p99 leaves these out, and decides"));
     }
     if let Some(faulted) = fit.confirmation.as_ref().and_then(|confirmation| confirmation.faulted.as_ref()) {
-        let [tuned, incumbent] = [faulted.recovery_tuned, faulted.recovery_incumbent].map(|part| shown(part.estimate, nanos));
+        let [tuned, incumbent] =
+            [faulted.recovery_tuned, faulted.recovery_incumbent].map(|part| shown(part.estimate, nanos));
         out(format!("  faults      {tuned} to recover from those of a run, against {incumbent}"));
     }
     if let Some(confirmation) = &fit.confirmation {
@@ -199,7 +200,8 @@ pub(crate) fn end(arguments: &TuneArguments, ending: &Ending<'_>) -> Result<(), 
 /// Where the measuring time went.
 fn time_in_words(fit: &Fit) -> String {
     let whole: u64 = fit.time.parts.iter().map(|(_, ms)| ms).sum();
-    let parts: Vec<String> = fit.time.parts.iter().map(|(part, ms)| format!("{part} {:.0} s", *ms as f64 / 1e3)).collect();
+    let parts: Vec<String> =
+        fit.time.parts.iter().map(|(part, ms)| format!("{part} {:.0} s", *ms as f64 / 1e3)).collect();
     let lost = 100.0 * fit.time.lost_ms as f64 / whole.max(1) as f64;
     format!("{}; {lost:.0} % of it lost to the host", parts.join(", "))
 }

@@ -20,9 +20,7 @@ use crate::screen::{self, Ending};
 use crate::session::Session;
 use crate::solver::{ModelSearch, Random, search};
 use crate::space::Space;
-use rtt_measure::{
-    Arm, Decision, Exit, Hello, Origin, Outcome, PresetCheck, Problem, Stop, append_to_history,
-};
+use rtt_measure::{Arm, Decision, Exit, Hello, Origin, Outcome, PresetCheck, Problem, Stop, append_to_history};
 use rtt_seal::{Digest, SigningKey};
 use rtt_units::Nanos;
 use std::collections::{BTreeMap, BTreeSet};
@@ -283,7 +281,12 @@ fn begin(arguments: &TuneArguments) -> Result<Option<Ready>, Stop> {
 }
 
 /// Incumbent, default, presets, search, random search, finalists.
-fn explore(session: &mut Session<'_>, begun: &Begun, hello: &Hello, seed: u64) -> Result<(Searched, Vec<String>), Stop> {
+fn explore(
+    session: &mut Session<'_>,
+    begun: &Begun,
+    hello: &Hello,
+    seed: u64,
+) -> Result<(Searched, Vec<String>), Stop> {
     let (plan, space) = (&begun.plan, session.space);
     let [search_until, random_until, finals_until] = plan.deadlines();
     let nanos = hello.protocol.is_some();
@@ -345,7 +348,9 @@ fn presets(session: &Session<'_>, begun: &Begun, hello: &Hello) -> Result<Vec<St
                 let label = format!("preset-{name}");
                 session.add(&label, site, Origin::Preset(name.clone()), Arm::Control)?;
             }
-            (None, Ok(_)) => notes.push(format!("preset `{name}` was not measured: it is not in the space that was asked for")),
+            (None, Ok(_)) => {
+                notes.push(format!("preset `{name}` was not measured: it is not in the space that was asked for"))
+            }
             (None, Err(error)) => notes.push(format!("preset `{name}` was not measured: {error}")),
         }
     }
@@ -378,7 +383,9 @@ fn confirmation(session: &Session<'_>, searched: &Searched, begun: &Begun) -> Re
 /// With what is left of the budget: the recommended point against the best preset.
 fn preset_check(session: &Session<'_>, searched: &Searched, begun: &Begun) -> Result<Option<PresetCheck>, Stop> {
     let Some((preset, rival)) = searched.best_preset() else { return Ok(None) };
-    let Some(best) = searched.recommended.filter(|&best| searched.points[best].point != *rival) else { return Ok(None) };
+    let Some(best) = searched.recommended.filter(|&best| searched.points[best].point != *rival) else {
+        return Ok(None);
+    };
     if *rival == begun.incumbent || begun.options.alike {
         return Ok(None); // It is the rival of the confirmation.
     }
@@ -438,7 +445,8 @@ fn finish(arguments: &TuneArguments, ready: Ready) -> Result<Exit, Stop> {
     }
     notes.extend(conclude::pairs_in_notes(&session, confirmed.as_ref(), against_preset.as_ref()));
     let solver = "Latin hypercube, then a Gaussian process (Matern 5/2, expected improvement)";
-    let mut fit = conclude::fit(&run.name, &begun, &hello, &session, searched, confirmed, against_preset, notes, solver);
+    let mut fit =
+        conclude::fit(&run.name, &begun, &hello, &session, searched, confirmed, against_preset, notes, solver);
     let trials = session.trials();
     drop(session); // The problem ends, and with it its hold on the host, before anything is drawn.
     fit.trial_log = run.log_digest()?;

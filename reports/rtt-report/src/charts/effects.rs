@@ -40,10 +40,8 @@ pub fn intervals(confirmation: &Confirmation, unit: &str, limit: Option<(String,
         figures.push((&row.scenario, decides, &row.incumbent, &row.tuned));
         figures.push((&row.scenario, whole, &row.whole_incumbent, &row.whole_tuned));
     }
-    let rows: Vec<Row> = figures
-        .iter()
-        .map(|(what, which, incumbent, tuned)| arm_row(what, which, incumbent, tuned, unit))
-        .collect();
+    let rows: Vec<Row> =
+        figures.iter().map(|(what, which, incumbent, tuned)| arm_row(what, which, incumbent, tuned, unit)).collect();
     if !finite(&confirmation.objective_incumbent) || !finite(&confirmation.objective_tuned) {
         return None;
     }

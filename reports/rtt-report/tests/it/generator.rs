@@ -2,10 +2,10 @@
 
 use hdrhistogram::Histogram;
 use rtt_measure::{
-    AbsentValue, Arm, ArmRow, ArmsP99, Axis, CapacityRecord, Confirmation, CounterReading, EndpointRef, FaultedPart, Fit, FitPoint,
-    Interference, Interval, Kind, KnobEffect, Limits, LogWriter, Named, Origin, Outcome, PairLatency, PairRow, Point, PresetCheck,
-    Record, RegimeEffect, RegimeProbe, RunRecord, Scale, ScenarioRef, StallRow, StrikeProof, TimeSpent, TrialRecord, Value, Verdict, When,
-    encode_histogram, knobs_of, point_of, quantiles,
+    AbsentValue, Arm, ArmRow, ArmsP99, Axis, CapacityRecord, Confirmation, CounterReading, EndpointRef, FaultedPart,
+    Fit, FitPoint, Interference, Interval, Kind, KnobEffect, Limits, LogWriter, Named, Origin, Outcome, PairLatency,
+    PairRow, Point, PresetCheck, Record, RegimeEffect, RegimeProbe, RunRecord, Scale, ScenarioRef, StallRow,
+    StrikeProof, TimeSpent, TrialRecord, Value, Verdict, When, encode_histogram, knobs_of, point_of, quantiles,
 };
 use rtt_profile::{Cache, Conditions, Fingerprint, Knobs, Machine, MemoryNode, Pin, Preset, Wait};
 use rtt_seal::Digest;

@@ -5,9 +5,9 @@
 use crate::surface::{Noise, PINS, Place, WAITS};
 use crate::{Serve, category, integer};
 use rtt_measure::{
-    Arm, Axis, Constraint, Disruption, EndpointRef, Hello, Interference, Kind, Limits, LogError, LogWriter, MeasureRequest, Named,
-    PROTOCOL, Quantiles, Record, Request, RunRecord, Scale, ScenarioRef, TrialRecord, Value, Verdict, When, knobs_of,
-    point_of,
+    Arm, Axis, Constraint, Disruption, EndpointRef, Hello, Interference, Kind, Limits, LogError, LogWriter,
+    MeasureRequest, Named, PROTOCOL, Quantiles, Record, Request, RunRecord, Scale, ScenarioRef, TrialRecord, Value,
+    Verdict, When, knobs_of, point_of,
 };
 use rtt_profile::{Conditions, Fingerprint, Knobs, Machine, MemoryNode, Pin, Preset, Wait};
 use rtt_seal::Digest;
