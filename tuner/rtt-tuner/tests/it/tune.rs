@@ -265,7 +265,7 @@ fn a_refused_key_is_told_before_anything_is_measured() {
 #[test]
 fn a_crash_in_the_confirmation_is_never_better() {
     let root = tempfile::tempdir().expect("a folder");
-    let crash = "sed -u '/\"id\":\"c002-candidate\/steady\/calm/s/\"settled\"/\"crashed\"/'";
+    let crash = "sed -u '/\"id\":\"c002-candidate\\/steady\\/calm/s/\"settled\"/\"crashed\"/'";
     let lab = script(root.path(), "crashing.sh", &format!("{} \"$@\" | {crash}", surface()));
     let words = ["--quick", "--seed", "7", "--endpoint", "x", "--lab", lab.to_str().expect("UTF-8")];
     let (code, object, err) = run(root.path(), &words);
@@ -333,7 +333,8 @@ fn faults_that_do_not_strike_keep_calm_runs_from_deciding_nothing() {
 #[test]
 fn alike_arms_are_compared_and_not_found_better() {
     let root = tempfile::tempdir().expect("a folder");
-    let (code, object, err) = run(root.path(), &["--quick", "--alike", "--seed", "5", "--simulate", surface(), "serve"]);
+    let (code, object, err) =
+        run(root.path(), &["--quick", "--alike", "--seed", "5", "--simulate", surface(), "serve"]);
     let fit = fit_of(&object);
     let confirmation = fit.confirmation.as_ref().unwrap_or_else(|| panic!("pairs: {err}"));
     assert!(confirmation.pairs.len() > 4 && confirmation.faulted.is_some(), "{err}");
