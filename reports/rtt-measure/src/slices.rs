@@ -17,7 +17,7 @@ const STALL: f64 = 3.0;
 /// Geometric mean of the slices' 99th percentiles without the highest fifth; `None` without a slice. All are above 0.
 pub fn typical_p99(slices_ns_p99: &[u64]) -> Option<f64> {
     let mut sorted = slices_ns_p99.to_vec();
-    sorted.sort_unstable();
+    sorted.sort_unstable(); // SLICE-1: the order is gone.
     let kept = sorted.len() - (sorted.len() as f64 * TRIM) as usize;
     let logs = sorted[..kept].iter().map(|&ns| (ns.max(1) as f64).ln());
     (kept > 0).then(|| (logs.sum::<f64>() / kept as f64).exp())

@@ -60,12 +60,14 @@ pub fn keep(lag_free: &[u64], with_lag: &[u64], warm_up: usize, struck: &[bool; 
         if struck[index] || lag_free[index] == 0 {
             continue;
         }
+        // LAB-5: nothing of the arm is asked for.
         match lags(with_lag[index], lag_free[index], wake_cost) {
             true => kept.held_up += 1,
             false => kept.slices.push(index as u32),
         }
     }
     let figures: Vec<u64> = kept.slices.iter().map(|&index| lag_free[index as usize]).collect();
+    // LAB-8
     let enough = figures.len() >= KEPT_MIN && figures.len() >= kept.held_up as usize;
     kept.typical_ns_p99 = typical_p99(&figures).filter(|_| enough).map(|ns| ns.round() as u64);
     kept

@@ -171,7 +171,7 @@ fn median(set: &Set, figure: usize) -> Option<f64> {
     Some(value.exp())
 }
 
-/// Ratio of `a` to `b` over the rounds in which both gave a result, with its interval.
+/// AGREE-1: ratio of `a` to `b` over the rounds in which both gave a result, with its interval.
 fn ratio(a: &Set, b: &Set, figure: usize) -> Option<Interval> {
     let pairs = a.rounds.iter().zip(&b.rounds);
     let logs: Vec<f64> = pairs.filter_map(|(a, b)| Some((*a)?[figure] - (*b)?[figure])).collect();

@@ -170,7 +170,7 @@ impl Contest {
         Ok(())
     }
 
-    /// Both arms' objective and their ratio, tuned over incumbent; `None` where fewer than two pairs gave a result.
+    /// TUNER-14: both arms' objective and their ratio in this part alone, tuned over incumbent; `None` where fewer than two pairs gave a result.
     fn figures(&self, seed: u64) -> Option<[Interval; 3]> {
         let whole = || self.pairs.iter().filter(|pair| pair.row.log_ratio.is_some());
         let over = |value: &dyn Fn(&Pair) -> Option<f64>| {

@@ -411,6 +411,15 @@ fn preset_check(session: &Session<'_>, searched: &Searched, begun: &Begun) -> Re
     Ok(Some(check).filter(|_| pairs > 0))
 }
 
+/// Why no profile was signed.
+fn unsigned(is_unmeasured: bool) -> &'static str {
+    if is_unmeasured {
+        "the incumbent gave fewer than two results, so its p99 has no interval"
+    } else {
+        "this problem has no machine, or keeps no log that could stand behind one"
+    }
+}
+
 /// Measures, concludes, publishes.
 fn finish(arguments: &TuneArguments, ready: Ready) -> Result<Exit, Stop> {
     let Ready { run, begun, mut problem, space, known, key } = ready;
@@ -458,18 +467,8 @@ fn finish(arguments: &TuneArguments, ready: Ready) -> Result<Exit, Stop> {
             let published = Published { fit: &fit, hello: &hello, here, key, p99, trial_log, fit_digest, objective };
             Some(publish::publish_profile(&arguments.root, &published, now_unix_s())?)
         }
-        (Some(_), .., None) => {
-            said.push(
-                "no profile was signed: the incumbent gave fewer than two results, so its p99 has no interval"
-                    .to_owned(),
-            );
-            None
-        }
-        _ => {
-            said.push(
-                "no profile was signed: this problem has no machine, or keeps no log that could stand behind one"
-                    .to_owned(),
-            );
+        (key, _, _, p99) => {
+            said.push(format!("no profile was signed: {}", unsigned(key.is_some() && p99.is_none())));
             None
         }
     };

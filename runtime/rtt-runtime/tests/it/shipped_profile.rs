@@ -79,6 +79,8 @@ pub fn sealed(key: &SigningKey, change: impl FnOnce(&mut Profile)) -> Sealed<Pro
         knobs: Knobs { batch: 7, ..plain() },
         fingerprint: rtt_host::fingerprint().expect("this host"),
         outcome: Outcome { verdict: Verdict::NoBetter, sentence: "no better: a test".into() },
+        whole_p99_ns: None,
+        recovery_ns: None,
         p99_ns: P99 { incumbent: interval, tuned: interval },
         pairs: 20,
         objective: "p99 of steady".into(),
