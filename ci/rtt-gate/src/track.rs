@@ -201,10 +201,10 @@ impl Track {
     /// Counts the slices of a pair that stalled: whether the candidate has the larger share, or the base.
     fn stalls(&mut self, arms: [&Seen; 2]) -> Option<bool> {
         let found = Stalls::of(arms.map(|seen| seen.slices_ns_p99.as_slice()));
-        for arm in 0..2 {
+        for (arm, seen) in arms.into_iter().enumerate() {
             self.stalled[arm] += found.stalled[arm];
             self.slices[arm] += found.slices[arm];
-            self.held_up[arm] += arms[arm].slices_held_up;
+            self.held_up[arm] += seen.slices_held_up;
         }
         found.second_has_more()
     }

@@ -56,6 +56,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// SLICE-1
     #[test]
     fn a_fifth_of_the_slices_may_be_anything() {
         let mut slices = [400_u64; 20];

@@ -60,7 +60,7 @@ fn a_stalled_consumer_is_in_the_tail_at_its_true_size() {
     assert!(trial.blocked > 0, "the ring was full");
 }
 
-/// LAB-5: a generator that stood still while the ring had room has measured itself: the slices of its pause are left out, and
+/// LAB-5 and LAB-8: a generator that stood still while the ring had room has measured itself: the slices of its pause are left out, and
 /// the run is a result without them, also where it shares its CPU with an endpoint that did not use it meanwhile. On a host so
 /// busy that the endpoint itself waits as long, the two cannot be told apart, so one of a few must hold.
 #[test]

@@ -310,7 +310,7 @@ fn pairs_without_a_result_are_told_as_what_they_are() {
     assert_eq!(profile(root.path(), &object).pairs, 0);
 }
 
-/// Where faults strike too late on a busy host, the calm runs decide alone, and what was lost is told with counts that sum up.
+/// TUNER-14: where faults strike too late on a busy host, the calm runs decide alone, and what was lost is told with counts that sum up.
 #[test]
 fn faults_that_do_not_strike_keep_calm_runs_from_deciding_nothing() {
     let root = tempfile::tempdir().expect("a folder");
