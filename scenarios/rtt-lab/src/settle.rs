@@ -2,7 +2,8 @@
 //!
 //! The run is cut in slices. Warm-up ends at the first slice whose median is like those behind it; a run that shows a
 //! trend from there on, or that has not settled by its half, never settled. A trend is a Mann-Kendall score beyond its
-//! 99 % point together with a drift that matters: more than a quarter of the median, first slice to last.
+//! 99.9 % point together with a drift that matters: more than half of the median, first slice to last. Short runs on a shared
+//! host meet a change of its load often enough that less of both is no finding about the endpoint.
 //! A stall later in the run is no warm-up and is never cut: it is what the tail is there to show.
 //!
 //! LAB-2  A latency that keeps growing never settles; a level that jumps to and fro, as on a shared host, does.
@@ -11,10 +12,10 @@
 
 /// Fewest slices that a verdict can rest on.
 const SLICES_MIN: usize = 6;
-/// 99 % point of the standard normal, two-sided.
-const SCORE_MAX: f64 = 2.576;
+/// 99.9 % point of the standard normal, two-sided.
+const SCORE_MAX: f64 = 3.291;
 /// Drift over the whole run, as a share of the median, below which a trend does not matter.
-const DRIFT_MAX: f64 = 0.25;
+const DRIFT_MAX: f64 = 0.5;
 
 /// Where a run settled: how many slices were warm-up, or why it never did.
 ///

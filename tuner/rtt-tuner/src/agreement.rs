@@ -60,8 +60,11 @@ fn tune(arguments: &AgreementArguments, index: u32) -> Result<Fit, Stop> {
     }
     let program = std::env::current_exe().map_err(|error| failed("the tuner", &error))?;
     let mut command = Command::new(program);
-    command.arg("tune").arg("--root").arg(&root).arg("--pack").arg(&arguments.pack);
-    command.arg("--lab").arg(&arguments.lab).arg("--endpoint").arg(&arguments.endpoint);
+    command.arg("tune").arg("--root").arg(&root);
+    if arguments.simulate.is_empty() {
+        command.arg("--pack").arg(&arguments.pack);
+        command.arg("--lab").arg(&arguments.lab).arg("--endpoint").arg(&arguments.endpoint);
+    }
     let begun = fs::read_dir(root.join(".rtt/runs")).is_ok_and(|mut runs| runs.next().is_some());
     if begun {
         command.arg("--resume");
@@ -71,6 +74,9 @@ fn tune(arguments: &AgreementArguments, index: u32) -> Result<Fit, Stop> {
         command.args(arguments.no_faults.then_some("--no-faults"));
         command.args(arguments.scenario.iter().flat_map(|scenario| ["--scenario", scenario.as_str()]));
         command.args(arguments.budget.iter().flat_map(|budget| ["--budget", budget.as_str()]));
+        if !arguments.simulate.is_empty() {
+            command.arg("--simulate").args(&arguments.simulate);
+        }
     }
     // Its words are its own; ours go to stderr beside them.
     let status = command.stdout(Stdio::null()).status().map_err(|error| failed("the tuner", &error))?;
@@ -87,6 +93,11 @@ fn tune(arguments: &AgreementArguments, index: u32) -> Result<Fit, Stop> {
 
 /// Starts the lab for the comparison.
 fn lab(arguments: &AgreementArguments) -> Result<Problem, Stop> {
+    if let [program, words @ ..] = arguments.simulate.as_slice() {
+        let mut command = Command::new(program);
+        command.args(words);
+        return Ok(Problem::start(command)?);
+    }
     let log = arguments.root.join(".rtt/agreement").join(arguments.seed.to_string()).join("side-by-side.jsonl");
     if let Some(folder) = log.parent() {
         fs::create_dir_all(folder).map_err(|error| failed("the folder", &error))?;

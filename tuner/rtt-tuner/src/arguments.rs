@@ -151,6 +151,9 @@ pub(crate) struct AgreementArguments {
     /// The endpoint that is tuned
     #[arg(long, value_name = "PATH")]
     pub(crate) endpoint: PathBuf,
+    /// Tune a simulated host instead: a problem program and its arguments, the rest of the line
+    #[arg(long, value_name = "PROGRAM", num_args = 1.., allow_hyphen_values = true)]
+    pub(crate) simulate: Vec<String>,
     /// The folder of locked scenarios and fault plans
     #[arg(long, value_name = "DIR", default_value = "scenarios")]
     pub(crate) pack: PathBuf,

@@ -39,8 +39,8 @@ fn sd(values: &[f64]) -> Option<f64> {
     (values.len() > 1).then(|| (values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (count - 1.0)).sqrt())
 }
 
-/// The points that deserve another look, the best first: those that the model expects most of, and every preset that keeps
-/// the constraints. No two of them are one point.
+/// The points that deserve another look, the best first: the incumbent, those that the model expects most of, and the two
+/// best presets that keep the constraints. No two of them are one point.
 pub(crate) fn finalists(session: &Session<'_>, most: usize) -> Vec<usize> {
     let searched = look(session, Finals::default(), false);
     let cost = |index: usize| match searched.posteriors[index] {
@@ -57,8 +57,10 @@ pub(crate) fn finalists(session: &Session<'_>, most: usize) -> Vec<usize> {
     let is_preset = |index: usize| matches!(searched.points[index].origin, Origin::Preset(_));
     // A preset that is far off needs no second look; the two that come closest are a person's own first guesses.
     let presets: Vec<usize> = ranked.iter().copied().filter(|&index| is_preset(index)).take(2).collect();
-    let others = ranked.into_iter().filter(|index| !presets.contains(index)).take(most.saturating_sub(presets.len()));
-    let mut field: Vec<usize> = others.collect();
+    let incumbent = ranked.iter().copied().find(|&index| index == 0);
+    let left = most.saturating_sub(presets.len() + usize::from(incumbent.is_some()));
+    let others = ranked.into_iter().filter(|index| *index != 0 && !presets.contains(index)).take(left);
+    let mut field: Vec<usize> = incumbent.into_iter().chain(others).collect();
     field.extend(presets);
     field.sort_by(|&a, &b| cost(a).total_cmp(&cost(b)));
     field

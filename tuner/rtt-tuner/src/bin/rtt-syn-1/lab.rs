@@ -2,12 +2,13 @@
 //!
 //! The noise of a run hangs on its id and seed alone, so a log that was cut and continued reads like one that was not.
 
+use crate::host::{Host, Played};
 use crate::surface::{Noise, PINS, Place, WAITS};
 use crate::{Serve, category, integer};
 use rtt_measure::{
     Arm, Axis, Constraint, Disruption, EndpointRef, Hello, Interference, Kind, Limits, LogError, LogWriter,
     MeasureRequest, Named, PROTOCOL, Quantiles, Record, Request, RunRecord, Scale, ScenarioRef, TrialRecord, Value,
-    Verdict, When, knobs_of, point_of,
+    Verdict, When, knobs_of, point_of, typical_p99,
 };
 use rtt_profile::{Conditions, Fingerprint, Knobs, Machine, MemoryNode, Pin, Preset, Wait};
 use rtt_seal::Digest;
@@ -30,6 +31,8 @@ pub(crate) struct Lab {
     known: BTreeMap<String, (Digest, TrialRecord)>,
     spent_ms: u64,
     seed: u64,
+    /// A recorded host whose interruptions take the place of the surface's own noise.
+    host: Option<Host>,
 }
 
 /// Why it does not open.
@@ -120,17 +123,18 @@ impl Lab {
     /// # Errors
     /// [`OpenError`].
     pub(crate) fn open(options: &[&str]) -> Result<Lab, OpenError> {
-        let mut path = None;
+        let (mut path, mut host) = (None, None);
         let mut words = options.iter();
         while let Some(option) = words.next() {
             let value = *words.next().ok_or_else(|| OpenError::Usage(format!("{option} needs a value")))?;
             match *option {
                 "--log" => path = Some(PathBuf::from(value)),
+                "--host" => host = Some(Host::load(Path::new(value)).map_err(OpenError::Usage)?),
                 "--endpoint" | "--pack" | "--cpus" => {}
                 other => return Err(OpenError::Usage(format!("unknown option {other}"))),
             }
         }
-        let mut lab = Lab { log: None, known: BTreeMap::new(), spent_ms: 0, seed: 0 };
+        let mut lab = Lab { log: None, known: BTreeMap::new(), spent_ms: 0, seed: 0, host };
         if let Some(path) = path {
             lab.open_log(&path)?;
         }
@@ -175,8 +179,17 @@ impl Lab {
         let mut noise = Noise::new(seed >> 12);
         let place = place_of(&knobs);
         let ratio = noise.measure(&place, measure.share) / place.p99_us();
-        let p99 = (p99_ns(&knobs, *load, measure.faults.is_some()) * ratio).round() as u64;
-        let trial = TrialRecord { seed: measure.seed.unwrap_or(0).to_string(), ..self.record(measure, knobs, p99, id) };
+        let faulted = measure.faults.is_some();
+        let level = p99_ns(&knobs, *load, faulted);
+        let slices: Vec<u64> = match &self.host {
+            None => vec![(level * ratio).round() as u64; 20],
+            Some(host) => match host.play(self.seed, self.known.len() as u64, faulted) {
+                Played::Calm(slices, of) => slices.iter().map(|&ns| (level * ns as f64 / of).max(1.0) as u64).collect(),
+                Played::Faulted(share) => vec![(level * share).max(1.0) as u64; 20],
+            },
+        };
+        let trial =
+            TrialRecord { seed: measure.seed.unwrap_or(0).to_string(), ..self.record(measure, knobs, slices, id) };
         let digest = match &mut self.log {
             Some(log) => log.append(&Record::Trial(Box::new(trial.clone()))).map_err(|error| error.to_string())?,
             None => Digest::of(trial.id.as_bytes()),
@@ -187,7 +200,8 @@ impl Lab {
         Ok(answer)
     }
 
-    fn record(&self, measure: &MeasureRequest, knobs: Knobs, p99: u64, id: String) -> TrialRecord {
+    fn record(&self, measure: &MeasureRequest, knobs: Knobs, slices: Vec<u64>, id: String) -> TrialRecord {
+        let p99 = typical_p99(&slices).expect("a run has slices").round() as u64;
         TrialRecord {
             id,
             arm: measure.arm.unwrap_or(Arm::Search),
@@ -206,8 +220,8 @@ impl Lab {
             with_lag_p99_ns: None,
             histogram: None,
             slices_ns_p50: vec![p99 / 3; 20],
-            slices_ns_p99: vec![p99; 20],
-            slices_kept: (0..20).collect(),
+            slices_kept: (0..slices.len() as u32).collect(),
+            slices_ns_p99: slices,
             slices_held_up: 0,
             typical_ns_p99: Some(p99),
             disruption: measure.faults.map(|_| Disruption {
@@ -241,7 +255,7 @@ impl Lab {
 
 fn answer(trial: &TrialRecord, digest: Digest) -> Json {
     let mut answer = json!({
-        "id": trial.id, "verdict": trial.verdict, "p99": trial.quantiles.map(|q| q.p99), "knobs": trial.readback,
+        "id": trial.id, "verdict": trial.verdict, "p99": trial.typical_ns_p99, "knobs": trial.readback,
         "loss_ppm": 0.0, "cpu": trial.cpu_millicores as f64 / 1000.0, "trial": digest,
     });
     answer["slices_ns_p99"] = json!(trial.slices_ns_p99);

@@ -4,6 +4,7 @@
 //! speaks the lab's extension over the same surface, with knobs, scenarios, faults, a machine that does not exist and
 //! a trial log: `tune --simulate` learns and tests the whole path on it, signature and resume included.
 
+mod host;
 mod lab;
 mod surface;
 
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 use surface::{Noise, PINS, Place, WAITS};
 
 const USAGE: &str = "usage: rtt-syn-1 [--constrained] | rtt-syn-1 serve [--endpoint ARM=PATH] [--log FILE] [--pack DIR] \
-                     [--cpus LIST]";
+                     [--cpus LIST] [--host FILE] | rtt-syn-1 host LOG...";
 
 /// What answers the lines of the protocol.
 trait Serve {
@@ -132,6 +133,13 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         [] | ["--serve"] => converse(Base { constrained: false, noise: None }),
         ["--constrained"] | ["--serve", "--constrained"] => converse(Base { constrained: true, noise: None }),
+        ["host", logs @ ..] if !logs.is_empty() => match host::Host::draw(logs) {
+            Ok(host) => writeln!(io::stdout(), "{}", host.to_json()),
+            Err(reason) => {
+                eprintln!("rtt-syn-1: {reason}");
+                return ExitCode::FAILURE;
+            }
+        },
         ["serve", options @ ..] => match lab::Lab::open(options) {
             Ok(lab) => converse(lab),
             Err(OpenError::Usage(reason)) => {
