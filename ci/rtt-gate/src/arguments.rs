@@ -95,7 +95,7 @@ pub struct JudgeArguments {
     #[arg(long, value_name = "TIME", value_parser = span)]
     pub budget: Option<Duration>,
     /// Share of a scenario's length that each run has, above 0 and at most 1: many short runs tell more than few long ones
-    #[arg(long, value_name = "SHARE", default_value_t = 0.5, value_parser = share)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.125, value_parser = share)]
     pub share: f64,
     /// Keep every trial on these CPUs, such as 2-7
     #[arg(long, value_name = "LIST")]

@@ -16,7 +16,7 @@ const EVERY: u32 = 10;
 /// Name of the lab's value for loss beyond the scenario's budget.
 const LOSS_OVER: &str = "loss_over_budget_ppm";
 /// What a run costs beside its length, until it was measured.
-const OVERHEAD: Duration = Duration::from_millis(300);
+const OVERHEAD: Duration = Duration::from_millis(60);
 
 /// How much may be run.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -217,7 +217,7 @@ pub struct TrialRecord {
     pub histogram: Option<String>,
     /// Median of each twentieth of the run in nanoseconds, the generator's own lag taken out, 0 where it has no sample: what the steady state was found in.
     pub slices_ns_p50: Vec<u64>,
-    /// 99th percentile of each twentieth in nanoseconds, the generator's own lag taken out, 0 where it has no sample.
+    /// 99th percentile of each slice in nanoseconds (twentieths of the run, or as many of them together as have samples enough), the generator's own lag taken out, 0 where it has no sample.
     #[serde(default)]
     pub slices_ns_p99: Vec<u64>,
     /// The slices that `typical_ns_p99` is drawn from, counted from 0: neither warm-up, nor with a fault, nor such in which
@@ -227,7 +227,7 @@ pub struct TrialRecord {
     /// Slices that were left out because the host held the generator up.
     #[serde(default)]
     pub slices_held_up: u32,
-    /// What decides: the geometric mean of the kept slices' 99th percentiles without the highest fifth, in nanoseconds.
+    /// What decides: the geometric mean of the kept slices' 99th percentiles without the highest two fifths, in nanoseconds.
     #[serde(default)]
     pub typical_ns_p99: Option<u64>,
     /// What the faults came to; absent for calm.

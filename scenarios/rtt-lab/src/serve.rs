@@ -25,7 +25,7 @@ use std::process::Stdio;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// What a trial costs beside its run: start of the processes, probes, the log. Measured trials correct the estimate.
-const OVERHEAD_MS: u32 = 150;
+const OVERHEAD_MS: u32 = 60;
 
 /// Why the lab does not open.
 #[derive(Debug, thiserror::Error)]

@@ -15,7 +15,11 @@ use rtt_units::Nanos;
 /// Most that the two 99th percentiles may differ, as a share of the smaller.
 const LAG_MAX: f64 = 0.10;
 /// Fewest slices that a typical p99 is drawn from.
-const KEPT_MIN: usize = 5;
+const KEPT_MIN: usize = 3;
+/// Fewest samples that a slice's 99th percentile is taken from; a short run has fewer and longer slices for it.
+const SAMPLES_MIN: u64 = 400;
+/// How many slices of the endpoint's telemetry may be taken together.
+const TOGETHER: [usize; 5] = [1, 2, 4, 5, 10];
 /// The budget under faults, as a multiple of the calm level.
 const BUDGET: u64 = 2;
 
@@ -52,12 +56,28 @@ pub struct Kept {
     pub typical_ns_p99: Option<u64>,
 }
 
-/// LAB-5 and LAB-8: sorts out the slices after `warm_up`. `lag_free` and `with_lag` are the 99th percentiles of all slices, 0
-/// where one has no sample; those of `struck` are not judged.
-pub fn keep(lag_free: &[u64], with_lag: &[u64], warm_up: usize, struck: &[bool; SLICES], wake_cost: Nanos) -> Kept {
+/// How many slices of the telemetry are taken together, so that each has samples enough for a 99th percentile.
+pub fn together(samples: u64) -> usize {
+    let enough = |&&count: &&usize| samples / SLICES as u64 * count as u64 >= SAMPLES_MIN;
+    TOGETHER.iter().find(enough).copied().unwrap_or(TOGETHER[TOGETHER.len() - 1])
+}
+
+/// The slices of a run as they are judged: `count` of the telemetry's each.
+pub fn merged(slices: &[Histogram<u64>], count: usize) -> Vec<Histogram<u64>> {
+    let sum = |part: &[Histogram<u64>]| {
+        let mut whole = Histogram::new(3).expect("three digits");
+        part.iter().for_each(|slice| whole.add(slice).expect("the sum resizes"));
+        whole
+    };
+    slices.chunks(count).map(sum).collect()
+}
+
+/// LAB-5 and LAB-8: sorts out the slices. `lag_free` and `with_lag` are the 99th percentiles of all of them, 0 where one has no
+/// sample; those of `spoilt`, by warm-up or a strike, are not judged.
+pub fn keep(lag_free: &[u64], with_lag: &[u64], spoilt: &[bool], wake_cost: Nanos) -> Kept {
     let mut kept = Kept::default();
-    for index in warm_up..lag_free.len() {
-        if struck[index] || lag_free[index] == 0 {
+    for index in 0..lag_free.len() {
+        if spoilt[index] || lag_free[index] == 0 {
             continue;
         }
         // LAB-5: nothing of the arm is asked for.
@@ -131,13 +151,13 @@ mod tests {
         for late in 0..=SLICES {
             let mut with_lag = lag_free;
             with_lag[..late].fill(5_000_000);
-            let kept = keep(&lag_free, &with_lag, 0, &[false; SLICES], Nanos(60_000));
+            let kept = keep(&lag_free, &with_lag, &[false; SLICES], Nanos(60_000));
             assert_eq!((kept.held_up as usize, kept.slices.len()), (late, SLICES - late));
             assert_eq!(kept.typical_ns_p99, (late <= SLICES / 2).then_some(500), "{late} slices");
         }
         // What the endpoint kept the generator from is latency in both stamps, and stays.
         let starved = [5_000_000_u64; SLICES];
-        let kept = keep(&starved, &starved, 0, &[false; SLICES], Nanos(60_000));
+        let kept = keep(&starved, &starved, &[false; SLICES], Nanos(60_000));
         assert_eq!((kept.held_up, kept.typical_ns_p99), (0, Some(5_000_000)));
     }
 
@@ -145,11 +165,24 @@ mod tests {
     fn warm_up_strikes_and_empty_slices_are_not_judged() {
         let mut lag_free = [700_u64; SLICES];
         lag_free[4] = 0;
-        let mut struck = [false; SLICES];
-        struck[10..12].fill(true);
-        let kept = keep(&lag_free, &lag_free, 2, &struck, Nanos(1));
+        let mut spoilt = [false; SLICES];
+        spoilt[..2].fill(true);
+        spoilt[10..12].fill(true);
+        let kept = keep(&lag_free, &lag_free, &spoilt, Nanos(1));
         assert_eq!(kept.slices.len(), SLICES - 2 - 1 - 2);
         assert!([0, 1, 4, 10, 11].iter().all(|index| !kept.slices.contains(index)));
+    }
+
+    /// A run of an eighth of a second has five slices of five hundred messages, one of a second all twenty.
+    #[test]
+    fn short_runs_have_fewer_slices_with_samples_enough() {
+        for (samples, count) in [(20_000, 1), (10_000, 1), (4_000, 2), (2_500, 4), (1_600, 5), (900, 10), (3, 10)] {
+            assert_eq!(together(samples), count, "{samples} samples");
+        }
+        let mut slice = Histogram::<u64>::new(3).expect("three digits");
+        slice.record(7).expect("in range");
+        let merged = merged(&vec![slice; SLICES], 4);
+        assert_eq!(merged.iter().map(Histogram::len).collect::<Vec<_>>(), [4; 5]);
     }
 
     /// Two pauses of 5 ms at 20,000 messages a second, after which the endpoint needs 40 messages' time to come back.

@@ -30,7 +30,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 /// From the request to start until the first message is due: the loop touches its histograms in it.
-const LEAD: Nanos = Nanos(40_000_000);
+const LEAD: Nanos = Nanos(20_000_000);
 /// How long an endpoint may take for an answer beyond the run itself.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -375,13 +375,13 @@ fn judge(trial: &Trial, ran: Ran) -> Outcome {
     let at = |slices: &[Histogram<u64>], quantile: f64| -> Vec<u64> {
         slices.iter().map(|slice| slice.value_at_quantile(quantile)).collect()
     };
-    let (slices_ns_p50, slices_ns_p99) = (at(&lag_free, 0.5), at(&lag_free, 0.99));
-    let with_lag_p99 = at(&latencies, 0.99);
+    let slices_ns_p50 = at(&lag_free, 0.5);
     let struck = struck_slices(&ran.strikes, trial.length);
     // Neither a fault nor a generator that the host held up says anything about a steady state.
     let medians: Vec<Option<u64>> = (0..SLICES)
         .map(|index| {
-            let held_up = lags(with_lag_p99[index], slices_ns_p99[index], trial.wake_cost);
+            let [with_lag, own] = [&latencies, &lag_free].map(|slices| slices[index].value_at_quantile(0.99));
+            let held_up = lags(with_lag, own, trial.wake_cost);
             (!lag_free[index].is_empty() && !struck[index] && !held_up).then_some(slices_ns_p50[index])
         })
         .collect();
@@ -389,7 +389,12 @@ fn judge(trial: &Trial, ran: Ran) -> Outcome {
     // What a fault does is never warm-up.
     let first_struck = struck.iter().position(|struck| *struck).unwrap_or(SLICES);
     let skipped = (*settled.as_ref().unwrap_or(&0)).min(first_struck);
-    let kept = sliced::keep(&slices_ns_p99, &with_lag_p99, skipped, &struck, trial.wake_cost);
+    let count = sliced::together(lag_free.iter().map(Histogram::len).sum());
+    let spoilt: Vec<bool> = (0..SLICES).map(|index| index < skipped || struck[index]).collect();
+    let spoilt: Vec<bool> = spoilt.chunks(count).map(|part| part.contains(&true)).collect();
+    let slices_ns_p99 = at(&sliced::merged(&lag_free, count), 0.99);
+    let with_lag_p99 = at(&sliced::merged(&latencies, count), 0.99);
+    let kept = sliced::keep(&slices_ns_p99, &with_lag_p99, &spoilt, trial.wake_cost);
     let whole = merged(&lag_free[skipped..]);
     let result = quantiles(&whole);
     let with_lag = is_open.then(|| merged(&latencies[skipped..]).value_at_quantile(0.99));

@@ -150,6 +150,7 @@ fn rounds(
                 pair: None,
                 round: u64::from(round),
                 again: true,
+                in_turns: false,
             };
             let found = course.measure(problem, &ask, Part::Calm, &mut |_| {}).map_err(Stop::from)?;
             let mean = |value: &dyn Fn(&Answer) -> Option<f64>| {
@@ -338,8 +339,12 @@ pub(crate) fn agreement(arguments: &AgreementArguments) -> Result<Exit, Stop> {
         let scenarios: BTreeMap<String, f64> =
             fits.first().map_or_else(BTreeMap::new, |fit| fit.weights.iter().cloned().collect());
         let all = scenarios.into_keys();
-        let condition =
-            |scenario: String| crate::objective::Condition { scenario: Some(scenario), faults: None, share: 1.0 };
+        let condition = |scenario: String| crate::objective::Condition {
+            scenario: Some(scenario),
+            faults: None,
+            share: 1.0,
+            turn_share: 1.0,
+        };
         let conditions: Vec<_> = all.map(condition).collect();
         if !conditions.is_empty() {
             course.conditions = conditions;

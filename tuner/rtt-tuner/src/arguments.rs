@@ -51,7 +51,7 @@ pub(crate) enum Subject {
 /// Options of `tune`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct TuneArguments {
-    /// Scenario `steady`, short runs, at most 32 points and 40 pairs, about 3 minutes of measuring
+    /// Scenario `steady`, short runs, at most 32 points and 400 short pairs, about 3 minutes of measuring
     #[arg(long)]
     pub(crate) quick: bool,
     /// Print every effect and the time estimate, measure nothing

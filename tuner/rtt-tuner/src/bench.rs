@@ -51,7 +51,8 @@ impl Surface for Bench<'_> {
         let label = format!("s{:04}", self.count.get());
         self.count.set(self.count.get() + 1);
         let point = self.space.point(site);
-        let ask = Ask { label: &label, point: &point, arm: Arm::Search, pair: None, round: 0, again: false };
+        let ask =
+            Ask { label: &label, point: &point, arm: Arm::Search, pair: None, round: 0, again: false, in_turns: false };
         let found =
             self.course.measure(&mut self.problem.borrow_mut(), &ask, Part::Calm, &mut |_| {}).map_err(Stop::from)?;
         Ok(Some(Told::of(site.clone(), &found)))

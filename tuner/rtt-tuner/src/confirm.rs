@@ -29,9 +29,11 @@ pub(crate) const TOLERANCE: f64 = 0.05;
 /// A recovery from faults that is longer by less than this is no loss.
 pub(crate) const FAULT_MARGIN: f64 = 0.10;
 /// Fewest pairs before `better` is final: rare stalls need slices to show in.
-pub(crate) const PAIRS_MIN: u32 = 12;
-/// Most pairs after the calm runs have decided in which the runs under faults may still object.
-const PAIRS_MORE: u32 = 12;
+pub(crate) const PAIRS_MIN: u32 = 40;
+/// Calm pairs for each one under faults, which takes about as long as so many.
+pub(crate) const FAULTED_EVERY: u32 = 8;
+/// Pairs under faults after which they no longer keep calm runs from deciding.
+const PAIRS_FAULTED: u32 = 16;
 
 /// Pairs under faults after which it is seen whether they give results here.
 const PAIRS_TRIED: usize = 6;
@@ -228,10 +230,11 @@ pub(crate) fn confirm(session: &Session<'_>, duel: &Duel<'_>) -> Result<Confirme
             calm.run(session, duel, number)?;
             stalls.look(session, calm.pairs.last().expect("it was run"));
         }
-        if let Some(faulted) = faulted.as_mut().filter(|_| is_faulted_open) {
+        let is_turn = !is_calm_open || number % FAULTED_EVERY == FAULTED_EVERY - 1;
+        if let Some(faulted) = faulted.as_mut().filter(|_| is_faulted_open && is_turn) {
             faulted.run(session, duel, number)?;
         }
-        session.left(u64::from(duel.pairs_max - number - 1) * 2 * session.course.conditions.len() as u64);
+        session.left(u64::from(duel.pairs_max - number - 1) * 2 * session.course.indices(Part::Calm).count() as u64);
     }
     session.left(0);
     Ok(concluded(session, duel, calm, faulted, &stalls, ended))
@@ -248,7 +251,7 @@ fn open(calm: &Contest, faulted: Option<&Contest>) -> (bool, bool) {
         Decision::Pass => false,
     };
     let is_faulted_open = faulted.is_some_and(|faulted| {
-        let is_patient = is_calm_open || count(faulted) < count(calm) + PAIRS_MORE;
+        let is_patient = is_calm_open || count(faulted) < PAIRS_FAULTED;
         !decided(&faulted.gain) && !decided(&faulted.harm) && !faulted.is_hopeless() && is_patient
     });
     (is_calm_open, is_faulted_open)

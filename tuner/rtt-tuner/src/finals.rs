@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Finalists and rounds, stage by stage.
-pub(crate) const STAGES: [(usize, u32); 2] = [(8, 4), (3, 6)];
+pub(crate) const STAGES: [(usize, u32); 2] = [(8, 8), (3, 16)];
 
 /// What the rounds came to.
 #[derive(Clone, Debug, Default, PartialEq)]

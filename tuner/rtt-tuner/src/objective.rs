@@ -40,6 +40,9 @@ pub(crate) struct Condition {
     pub(crate) faults: Option<Digest>,
     /// Share of a full run.
     pub(crate) share: f64,
+    /// The same where points are compared in turns: many short runs side by side tell more than few long ones, since a host
+    /// changes from second to second.
+    pub(crate) turn_share: f64,
 }
 
 impl Condition {
@@ -73,6 +76,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) round: u64,
     /// Whether a disturbed run is tried again.
     pub(crate) again: bool,
+    /// Whether it is one of points that take turns.
+    pub(crate) in_turns: bool,
 }
 
 /// One run and what came of it.
@@ -122,7 +127,7 @@ impl Course {
     pub(crate) fn plain(hello: &Hello, seed: u64) -> Course {
         let scenario = hello.scenarios.first().map(|scenario| scenario.name.clone());
         Course {
-            conditions: vec![Condition { scenario, faults: None, share: 1.0 }],
+            conditions: vec![Condition { scenario, faults: None, share: 1.0, turn_share: 1.0 }],
             limits: hello.constraints.clone(),
             extended: hello.protocol.is_some(),
             seed,
@@ -133,7 +138,7 @@ impl Course {
         let condition = &self.conditions[index];
         let request = MeasureRequest {
             measure: ask.point.clone(),
-            share: condition.share,
+            share: if ask.in_turns { condition.turn_share } else { condition.share },
             id: None,
             scenario: None,
             seed: None,
@@ -356,17 +361,21 @@ mod tests {
             scenario: Some(scenario.into()),
             faults: faulted.then(|| Digest::of(b"storm")),
             share: 0.5,
+            turn_share: 0.125,
         };
         let conditions = vec![condition("steady", false), condition("steady", true), condition("busy", false)];
         let course = Course { conditions, limits: vec![], extended: true, seed: 7 };
         let point = Point::new();
-        let ask = |label, arm, round| Ask { label, point: &point, arm, pair: None, round, again: true };
+        let ask =
+            |label, arm, round| Ask { label, point: &point, arm, pair: None, round, again: true, in_turns: false };
         let seed = |ask: Ask<'_>, index| course.request(&ask, index, "id").seed.expect("a seed");
         let (one, other) = (ask("a", Arm::Candidate, 3), ask("b", Arm::Incumbent, 3));
         assert_eq!(seed(one.clone(), 0), seed(other, 0), "arms");
         assert_eq!(seed(one.clone(), 0), seed(one.clone(), 1), "calm and faulted");
         assert_ne!(seed(one.clone(), 0), seed(one.clone(), 2), "scenarios");
         assert_ne!(seed(one.clone(), 0), seed(ask("a", Arm::Candidate, 4), 0), "rounds");
+        let share = |in_turns| course.request(&Ask { in_turns, ..ask("a", Arm::Search, 0) }, 0, "id").share;
+        assert_eq!([share(false), share(true)].map(|share| (1000.0 * share) as u32), [500, 125]);
         assert_eq!(course.indices(Part::Calm).collect::<Vec<_>>(), [0, 2]);
         assert_eq!(course.indices(Part::Faulted).collect::<Vec<_>>(), [1]);
         assert_eq!(course.first_id("s0007", Part::Faulted).as_deref(), Some("s0007/steady/faulted"));

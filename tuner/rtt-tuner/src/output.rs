@@ -54,6 +54,8 @@ pub(crate) struct Plan {
     pub(crate) scenarios: Vec<ScenarioRef>,
     /// Shares of a full run, scenario by scenario, of calm runs; one 1.0 for a base problem.
     pub(crate) shares: Vec<f64>,
+    /// The same of calm runs of points that take turns: finalists and pairs.
+    pub(crate) turn_shares: Vec<f64>,
     /// The same of runs under faults.
     pub(crate) faulted_shares: Vec<f64>,
     /// Name of the fault plan; absent for calm runs only.
@@ -70,7 +72,9 @@ pub(crate) struct Plan {
     pub(crate) budget_ms: u64,
     /// What measuring one point takes, in milliseconds: 0 where the problem does not tell.
     pub(crate) point_ms: u64,
-    /// What one pair takes, calm and under faults.
+    /// What measuring one finalist once takes.
+    pub(crate) turn_ms: u64,
+    /// What one calm pair takes, with its part of those under faults.
     pub(crate) pair_ms: u64,
     /// Least and most measuring time that the plan takes, in milliseconds.
     pub(crate) estimate_ms: (u64, u64),

@@ -3,7 +3,7 @@
 //! The plan is made once, from the hello and the budget, and kept beside the log: a resumed run follows the plan that
 //! it began with.
 
-use crate::confirm::PAIRS_MIN as PAIRS_LEAST;
+use crate::confirm::{FAULTED_EVERY, PAIRS_MIN as PAIRS_LEAST};
 use crate::finals::STAGES;
 use crate::objective::Condition;
 use crate::output::Plan;
@@ -15,23 +15,26 @@ use std::time::Duration;
 const SCENARIOS: [&str; 3] = ["steady", "burst", "busy"];
 /// Scenario of a quick run that names none.
 const SCENARIO_QUICK: &str = "steady";
-/// Longest calm run, in milliseconds: twenty slices of which each has hundreds of messages. More runs say more than longer ones.
+/// Longest calm run of the search, in milliseconds: twenty slices of which each has hundreds of messages.
 const CALM_MS: u64 = 500;
+/// Calm runs of points that take turns: short, so that what is compared lies close together in time. A host changes from second
+/// to second, and there is a start of a process between two of them.
+const TURN_MS: u64 = 125;
 /// Shortest run that is planned.
 const SHORTEST_MS: u64 = 250;
 /// Longest run under faults: the fault plans leave each fault the stage to itself in a second.
 const FAULTED_MS: u64 = 1000;
 /// Points, placebo runs and pairs of a quick run: most.
-const QUICK: (usize, usize, u32) = (32, 4, 40);
+const QUICK: (usize, usize, u32) = (32, 4, 400);
 /// The same of a full run.
-const FULL: (usize, usize, u32) = (60, 8, 80);
+const FULL: (usize, usize, u32) = (60, 8, 600);
 /// Points below which no model is worth its name.
 const POINTS_MIN: usize = 6;
 /// Shares of the budget for the search and for the finalists' rounds: the rest is the confirmation's.
 const SEARCH: f64 = 0.35;
 const FINALS: f64 = 0.15;
 /// Share of the budget after which the confirmation leaves what is left to the comparison with the best preset.
-pub(crate) const CONFIRMED: f64 = 0.90;
+pub(crate) const CONFIRMED: f64 = 0.97;
 
 /// The wishes that a plan is made of.
 #[derive(Clone, Debug)]
@@ -64,6 +67,7 @@ impl Plan {
         let faulted_ms = if faults.is_some() { run_ms(FAULTED_MS) } else { 0 };
         let mut plan = Plan {
             shares: share(length),
+            turn_shares: share(TURN_MS),
             faulted_shares: if faults.is_some() { share(FAULTED_MS) } else { vec![] },
             faults,
             points: points_max,
@@ -72,7 +76,8 @@ impl Plan {
             pairs_max,
             budget_ms: wishes.budget_ms,
             point_ms: run_ms(length),
-            pair_ms: 2 * (run_ms(length) + faulted_ms),
+            turn_ms: run_ms(TURN_MS),
+            pair_ms: 2 * (run_ms(TURN_MS) + faulted_ms / u64::from(FAULTED_EVERY)),
             estimate_ms: (0, 0),
             scenarios,
         };
@@ -116,7 +121,7 @@ impl Plan {
                 self.points
             )));
         }
-        let certain = self.point_ms * (others + self.points + self.random + self.finals()) as u64;
+        let certain = self.point_ms * (others + self.points + self.random) as u64 + self.turn_ms * self.finals() as u64;
         let pairs = |count: u32| self.pair_ms * u64::from(count);
         let within = |ms: u64| ms.min(self.budget_ms);
         self.estimate_ms = (within(certain + pairs(PAIRS_LEAST)), within(certain + pairs(self.pairs_max)));
@@ -136,7 +141,7 @@ impl Plan {
     /// A stop when a scenario or fault plan is no longer there.
     pub(crate) fn conditions(&self, hello: &Hello) -> Result<Vec<Condition>, Stop> {
         if self.scenarios.is_empty() {
-            return Ok(vec![Condition { scenario: None, faults: None, share: 1.0 }]);
+            return Ok(vec![Condition { scenario: None, faults: None, share: 1.0, turn_share: 1.0 }]);
         }
         let plan =
             match &self.faults {
@@ -156,11 +161,18 @@ impl Plan {
                     "scenario `{name}` of this run has changed or is gone; start a new run"
                 )));
             }
-            let calm = Condition { scenario: Some(scenario.name.clone()), faults: None, share: self.shares[index] };
+            let calm = Condition {
+                scenario: Some(scenario.name.clone()),
+                faults: None,
+                share: self.shares[index],
+                turn_share: self.turn_shares[index],
+            };
             conditions.push(calm.clone());
+            let share = self.faulted_shares.get(index).copied().unwrap_or(1.0);
             conditions.extend(plan.map(|plan| Condition {
                 faults: Some(plan.digest),
-                share: self.faulted_shares.get(index).copied().unwrap_or(1.0),
+                share,
+                turn_share: share,
                 ..calm
             }));
         }
@@ -294,11 +306,12 @@ mod tests {
     fn a_quick_run_keeps_its_bounds_and_its_budget() {
         for faults in [true, false] {
             let plan = plan(true, faults, 3, &[]).expect("a plan");
-            assert!((20..=32).contains(&plan.points) && plan.placebo == 4 && plan.pairs_max == 40, "{plan:?}");
+            assert!((20..=32).contains(&plan.points) && plan.placebo == 4 && plan.pairs_max == 400, "{plan:?}");
             assert!(plan.estimate_ms.1 <= 180_000 && plan.shares[0] * 5000.0 <= 500.0, "{plan:?}");
             assert_eq!((plan.random, plan.scenarios.len(), plan.faulted_shares.len()), (0, 1, usize::from(faults)));
-            let before_pairs = plan.point_ms * (plan.others(3) + plan.points + plan.finals()) as u64;
-            assert!(before_pairs + 20 * plan.pair_ms <= 180_000, "time for twenty pairs: {plan:?}");
+            let before_pairs =
+                plan.point_ms * (plan.others(3) + plan.points) as u64 + plan.turn_ms * plan.finals() as u64;
+            assert!(before_pairs + 80 * plan.pair_ms <= 180_000, "time for eighty pairs: {plan:?}");
         }
     }
 
@@ -328,8 +341,9 @@ mod tests {
         let plan = plan(false, true, 15, &[]).expect("a plan");
         assert_eq!(plan.scenarios.len(), 3);
         assert!(plan.points >= 16 && plan.random == plan.points, "{plan:?}");
-        let searched = plan.point_ms * (plan.others(3) + plan.points + plan.random + plan.finals()) as u64;
-        assert!(searched + 20 * plan.pair_ms <= plan.budget_ms, "{plan:?}");
+        let searched =
+            plan.point_ms * (plan.others(3) + plan.points + plan.random) as u64 + plan.turn_ms * plan.finals() as u64;
+        assert!(searched + 80 * plan.pair_ms <= plan.budget_ms, "{plan:?}");
     }
 
     #[test]

@@ -212,6 +212,8 @@ mod tests {
     fn begun(options: Options) -> Begun {
         let plan = Plan {
             scenarios: vec![],
+            turn_shares: vec![1.0],
+            turn_ms: 0,
             faulted_shares: vec![],
             pair_ms: 0,
             shares: vec![1.0],

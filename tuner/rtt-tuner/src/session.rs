@@ -248,7 +248,7 @@ impl<'a> Session<'a> {
 
     /// Measures `point` once, calm, in round `round`: points of one round share arrivals.
     fn evaluate(&self, label: &str, point: &Point, arm: Arm, round: u64) -> Result<Evaluation, Stop> {
-        let ask = Ask { label, point, arm, pair: None, round, again: true };
+        let ask = Ask { label, point, arm, pair: None, round, again: true, in_turns: round >= FINALS };
         self.run(|problem, seen| Ok(self.course.measure(problem, &ask, Part::Calm, seen)?))
     }
 
@@ -277,8 +277,15 @@ impl<'a> Session<'a> {
         part: Part,
     ) -> Result<[Evaluation; 2], Stop> {
         let round = 1 + u64::from(number);
-        let ask =
-            |(label, point, arm), slot| Ask { label, point, arm, pair: Some((number, slot)), round, again: false };
+        let ask = |(label, point, arm), slot| Ask {
+            label,
+            point,
+            arm,
+            pair: Some((number, slot)),
+            round,
+            again: false,
+            in_turns: true,
+        };
         let (first, second) = (ask(first, 0), ask(second, 1));
         self.run(|problem, seen| Ok(self.course.measure_pair(problem, [&first, &second], part, seen)?))
     }

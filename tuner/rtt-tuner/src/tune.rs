@@ -364,7 +364,7 @@ fn confirmation(session: &Session<'_>, searched: &Searched, begun: &Begun) -> Re
         return Ok(None);
     };
     session.phase("confirm");
-    session.left(u64::from(begun.plan.pairs_max) * 2 * session.course.conditions.len() as u64);
+    session.left(u64::from(begun.plan.pairs_max) * 2 * session.course.indices(Part::Calm).count() as u64);
     // The last pair shall end within the budget, not begin there.
     let budget = Duration::from_millis(begun.plan.budget_ms);
     let duel = Duel {
@@ -398,7 +398,7 @@ fn preset_check(session: &Session<'_>, searched: &Searched, begun: &Begun) -> Re
         rival_arm: Arm::Control,
         faults: false,
         pairs_max: begun.plan.pairs_max,
-        deadline: budget.saturating_sub(Duration::from_millis(2 * begun.plan.point_ms)),
+        deadline: budget.saturating_sub(Duration::from_millis(2 * begun.plan.turn_ms)),
     };
     let Confirmed { record, gain, harm, pairs, .. } = confirm(session, &duel)?;
     let says = match (gain[0], harm[0]) {
@@ -432,7 +432,7 @@ fn finish(arguments: &TuneArguments, ready: Ready) -> Result<Exit, Stop> {
     let plan = &begun.plan;
     let points = plan.others(hello.presets.len()) + plan.points + plan.random + plan.finals();
     let calm = course.indices(Part::Calm).count() as u64;
-    let expected = points as u64 * calm + 2 * u64::from(plan.pairs_max) * course.conditions.len() as u64;
+    let expected = points as u64 * calm + 2 * u64::from(plan.pairs_max) * calm;
     problem.begin(seed)?;
     let mut session = Session::new(
         &space,

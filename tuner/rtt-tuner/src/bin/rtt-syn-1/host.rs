@@ -49,7 +49,11 @@ impl Host {
             && host.calm.iter().all(|run| !run.is_empty() && !run.contains(&0))
             && !host.recovery_ns.is_empty()
             && !host.recovery_ns.contains(&0);
-        if whole { Ok(host) } else { Err(refused(format!("expected version 1, {RUNS_MIN} calm runs and one under faults"))) }
+        if whole {
+            Ok(host)
+        } else {
+            Err(refused(format!("expected version 1, {RUNS_MIN} calm runs and one under faults")))
+        }
     }
 
     /// Draws one from trial logs.
