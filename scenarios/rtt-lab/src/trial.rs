@@ -376,12 +376,14 @@ fn judge(trial: &Trial, ran: Ran) -> Outcome {
         slices.iter().map(|slice| slice.value_at_quantile(quantile)).collect()
     };
     let slices_ns_p50 = at(&lag_free, 0.5);
+    let spacing = Nanos(trial.length.0 / ran.sent.messages.max(1));
+    let least_lag = sliced::least_lag(trial.wake_cost, spacing);
     let struck = struck_slices(&ran.strikes, trial.length);
     // Neither a fault nor a generator that the host held up says anything about a steady state.
     let medians: Vec<Option<u64>> = (0..SLICES)
         .map(|index| {
             let [with_lag, own] = [&latencies, &lag_free].map(|slices| slices[index].value_at_quantile(0.99));
-            let held_up = lags(with_lag, own, trial.wake_cost);
+            let held_up = lags(with_lag, own, least_lag);
             (!lag_free[index].is_empty() && !struck[index] && !held_up).then_some(slices_ns_p50[index])
         })
         .collect();
@@ -394,12 +396,11 @@ fn judge(trial: &Trial, ran: Ran) -> Outcome {
     let spoilt: Vec<bool> = spoilt.chunks(count).map(|part| part.contains(&true)).collect();
     let slices_ns_p99 = at(&sliced::merged(&lag_free, count), 0.99);
     let with_lag_p99 = at(&sliced::merged(&latencies, count), 0.99);
-    let kept = sliced::keep(&slices_ns_p99, &with_lag_p99, &spoilt, trial.wake_cost);
+    let kept = sliced::keep(&slices_ns_p99, &with_lag_p99, &spoilt, least_lag);
     let whole = merged(&lag_free[skipped..]);
     let result = quantiles(&whole);
     let with_lag = is_open.then(|| merged(&latencies[skipped..]).value_at_quantile(0.99));
     let (verdict, reason) = verdict(trial, &ran, &result, &kept, settled.err());
-    let spacing = Nanos(trial.length.0 / ran.sent.messages.max(1));
     let disruption = kept
         .typical_ns_p99
         .filter(|_| trial.faults.is_some())
@@ -465,6 +466,10 @@ fn verdict(
     }
     match unsettled {
         Some(reason) => no(Verdict::NeverSettled, reason),
+        None if kept.typical_ns_p99.is_none() => no(
+            Verdict::NeverSettled,
+            format!("too few slices are left beside warm-up and strikes: {}", kept.slices.len()),
+        ),
         None => (Verdict::Settled, None),
     }
 }
@@ -519,7 +524,9 @@ fn keeps_up(facts: &mut Facts, trial: &Trial, rate: Rate) -> bool {
     }
     let p99 = |slices: &[String]| decoded(slices).map(|slices| merged(&slices).value_at_quantile(0.99));
     match (p99(&ran.report.latencies), p99(&ran.report.lag_free)) {
-        (Ok(with_lag), Ok(lag_free)) => !lags(with_lag, lag_free, trial.wake_cost),
+        (Ok(with_lag), Ok(lag_free)) => {
+            !lags(with_lag, lag_free, sliced::least_lag(trial.wake_cost, Nanos(PACED.0 / sent.max(1))))
+        }
         _ => false,
     }
 }
