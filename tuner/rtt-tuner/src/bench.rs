@@ -54,7 +54,8 @@ fn problem(arguments: &BenchArguments) -> Result<Vec<Row>, Stop> {
 }
 
 fn table(rows: &[Row]) -> String {
-    let mut text = format!("true regret in per cent: median / mean / p90 over {} seeds, measured now", rows[0].searches);
+    let mut text =
+        format!("true regret in per cent: median / mean / p90 over {} seeds, measured now", rows[0].searches);
     for row in rows {
         let Row { problem, solver, evals, median, mean, p90, .. } = row;
         text += &format!("\n{problem:<24} {solver:<18} {evals:>4} evaluations  {median:6.1} / {mean:6.1} / {p90:6.1}");

@@ -14,7 +14,8 @@ use rtt_measure::{Exit, Stop};
 const COCO: &str = include_str!("../../peers/coco.py");
 /// The families with their functions. Of the noisy ones with Gaussian or Cauchy noise (two of three; what the uniform
 /// noise hides cannot be asked) every third, of the mixed-integer ones every fourth, from the first on.
-const FAMILIES: [(&str, &[u32]); 2] = [("bbob-noisy", &[1, 6, 10, 15, 19, 24, 28]), ("bbob-mixint", &[1, 5, 9, 13, 17, 21])];
+const FAMILIES: [(&str, &[u32]); 2] =
+    [("bbob-noisy", &[1, 6, 10, 15, 19, 24, 28]), ("bbob-mixint", &[1, 5, 9, 13, 17, 21])];
 const DIMENSIONS: [u32; 2] = [5, 10];
 /// Instances that COCO has of each function of both families.
 const INSTANCES: u64 = 15;

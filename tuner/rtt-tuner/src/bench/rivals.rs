@@ -14,8 +14,7 @@ const RIVALS: &str = include_str!("../../peers/rivals.py");
 /// How long the interpreter is waited for, and one search.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
 /// The rivals, each with the module that it needs and the package that has it.
-pub(super) const RIVALS_NEED: [(&str, &str, &str); 2] =
-    [("optuna_tpe", "optuna", "optuna"), ("smac", "smac", "smac")];
+pub(super) const RIVALS_NEED: [(&str, &str, &str); 2] = [("optuna_tpe", "optuna", "optuna"), ("smac", "smac", "smac")];
 
 #[derive(Deserialize)]
 struct Installed {
