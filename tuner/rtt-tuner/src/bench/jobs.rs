@@ -106,15 +106,15 @@ fn row(problem: String, solver: &'static str, evals: usize, regrets: Vec<f64>) -
 
 /// One row for each family, solver and budget, in the order in which they first come.
 pub(super) fn rows(done: &[Done]) -> Vec<Row> {
-    let mut cells: Vec<((&str, &'static str, usize), Vec<f64>)> = Vec::new();
-    for Done { family, solver, evals, regret } in done {
-        let key = (family.as_str(), *solver, *evals);
-        match cells.iter_mut().find(|cell| cell.0 == key) {
-            Some(cell) => cell.1.push(*regret),
-            None => cells.push((key, vec![*regret])),
+    let mut cells: Vec<(&Done, Vec<f64>)> = Vec::new();
+    for one in done {
+        let key = |done: &Done| (done.family.clone(), done.solver, done.evals);
+        match cells.iter_mut().find(|cell| key(cell.0) == key(one)) {
+            Some(cell) => cell.1.push(one.regret),
+            None => cells.push((one, vec![one.regret])),
         }
     }
-    cells.into_iter().map(|((family, solver, evals), regrets)| row(family.to_owned(), solver, evals, regrets)).collect()
+    cells.into_iter().map(|(one, regrets)| row(one.family.clone(), one.solver, one.evals, regrets)).collect()
 }
 
 #[cfg(test)]
