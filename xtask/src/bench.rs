@@ -22,7 +22,11 @@ Usage: cargo xtask bench tuner [OPTIONS]
 tuner: true regret of each solver in per cent, on a surface whose best point is known
   --evals LIST             evaluations per search, such as 25,50,100
   --seeds N                searches per row
-  --json                   {version, rows: [{problem, solver, evals, seeds, median, mean, p90}]}
+  --solvers LIST           these only, such as model,optuna_tpe
+  --json                   {version, rows: [{problem, solver, evals, seeds, median, mean, p90, regrets}], skipped}
+  --suite coco             noisy and mixed-integer functions of COCO, with Optuna's TPE and SMAC on the same problems;
+                           needs the Python packages coco-experiment, optuna and smac, and says which are missing
+  --python PATH            the Python of --suite coco; default python3
   --problem PROGRAM ARG..  another problem program (it speaks the problem protocol on stdin and stdout)
 agreement: tunes of this host with different seeds, each from the default, then default, presets and picks side by side
   --tunes N                how many; default 10
@@ -51,6 +55,7 @@ Examples:
   cargo xtask bench tuner --evals 25,50 --seeds 20
   cargo xtask bench tuner --json
   cargo xtask bench agreement --tunes 10 --quick
+  cargo xtask bench tuner --suite coco --evals 50 --seeds 3 --python ~/peers/bin/python
   cargo xtask bench gate
   cargo xtask bench gate --json --nights ./my_nights --quiet
   cargo xtask bench store --root /var/lib --json

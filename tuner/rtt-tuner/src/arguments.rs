@@ -1,6 +1,6 @@
 //! The command line.
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// What `--help` adds at the end of `tune`.
@@ -17,7 +17,11 @@ Exit codes: 0 better or no better, 1 unexpected (a damaged log), 2 usage, 3 conf
 const BENCH_EXAMPLES: &str = "\
 Examples:
   rtt-tuner bench --evals 25,50 --seeds 20
-  rtt-tuner bench --json --problem python3 rtt_syn_1.py --serve";
+  rtt-tuner bench --json --problem python3 rtt_syn_1.py --serve
+  rtt-tuner bench --suite coco --evals 50 --seeds 3 --python ~/peers/bin/python";
+
+/// What `bench --solvers` takes.
+const SOLVERS: [&str; 5] = ["random", "latin_hypercube", "model", "optuna_tpe", "smac"];
 
 const AGREEMENT_EXAMPLES: &str = "\
 Examples:
@@ -159,8 +163,15 @@ pub(crate) struct AgreementArguments {
     pub(crate) pack: PathBuf,
 }
 
+/// Problems that belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Suite {
+    /// Noisy and mixed-integer functions of the COCO platform, with Optuna's TPE and SMAC beside ours
+    Coco,
+}
+
 /// Options of `bench`.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct BenchArguments {
     /// Evaluations for each search
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "25,50,100", value_parser = evaluations)]
@@ -168,13 +179,29 @@ pub(crate) struct BenchArguments {
     /// Searches for each row
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub(crate) seeds: u64,
-    /// One JSON object: {version, rows: [{problem, solver, evals, seeds, median, mean, p90}]}; a recommendation that
-    /// breaks a constraint, or none at all, counts as a regret of 100 at least
+    /// These solvers only, such as model,optuna_tpe
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = SOLVERS)]
+    pub(crate) solvers: Vec<String>,
+    /// One JSON object: {version, rows: [{problem, solver, evals, seeds, median, mean, p90, regrets}], skipped}; a
+    /// recommendation that breaks a constraint, or none at all, counts as a regret of 100 at least
     #[arg(long)]
     pub(crate) json: bool,
+    /// Many problems in place of one; a row is over all functions of a family, `seeds` of each
+    #[arg(long, value_name = "NAME", conflicts_with = "problem")]
+    pub(crate) suite: Option<Suite>,
+    /// The Python of --suite coco, with the packages coco-experiment, optuna and smac
+    #[arg(long, value_name = "PATH", default_value = "python3")]
+    pub(crate) python: String,
     /// The problem program and its arguments, the rest of the line; default: RTT-SYN-1
     #[arg(long, value_name = "PROGRAM", num_args = 1.., allow_hyphen_values = true)]
     pub(crate) problem: Vec<String>,
+}
+
+impl BenchArguments {
+    /// Whether `solver` is to be measured.
+    pub(crate) fn takes(&self, solver: &str) -> bool {
+        self.solvers.is_empty() || self.solvers.iter().any(|name| name == solver)
+    }
 }
 
 /// Puts `--simulate` and its words at the end, where they may hold any hyphen: the arguments of its program end where the

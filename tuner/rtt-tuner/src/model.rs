@@ -66,19 +66,27 @@ impl Told {
 }
 
 /// What a proposal is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Aim {
-    /// The most expected improvement.
-    Improve,
+    /// The most expected improvement, at least so far from every measured site: on each number's scale, 0 to 1, where
+    /// the classes are equal. A model that is too sure of a slope would else measure one corner again and again.
+    Improve(f64),
     /// The same by a model that is less sure of itself: a way out where it has settled on a false shape.
-    Doubt,
+    Doubt(f64),
     /// The least posterior mean.
     Settle,
 }
 
 impl Aim {
     fn doubt(self) -> f64 {
-        if self == Aim::Doubt { 2.0 } else { 1.0 }
+        if matches!(self, Aim::Doubt(_)) { 2.0 } else { 1.0 }
+    }
+
+    fn apart(self) -> f64 {
+        match self {
+            Aim::Improve(apart) | Aim::Doubt(apart) => apart,
+            Aim::Settle => 0.0,
+        }
     }
 }
 
@@ -107,6 +115,7 @@ pub(crate) struct Model<'a> {
 struct Evaluated {
     index: usize,
     site: Site,
+    features: Vec<f64>,
     mean: f64,
     sd: f64,
     feasible: f64,
@@ -227,7 +236,8 @@ impl<'a> Model<'a> {
                 if told.log_objective.is_none() {
                     feasible = 0.0;
                 }
-                Evaluated { index, site: told.site.clone(), mean, sd, feasible }
+                let features = space.features(&told.site);
+                Evaluated { index, site: told.site.clone(), features, mean, sd, feasible }
             })
             .collect();
         model.known = told.iter().map(|told| Space::key(&told.site)).collect();
@@ -282,6 +292,12 @@ impl<'a> Model<'a> {
         likely.min_by(|a, b| (a.mean - a.sd).total_cmp(&(b.mean - b.sd))).map(|site| site.site.clone())
     }
 
+    /// Whether a measured site of the same classes lies closer to `site` than `apart` on every axis.
+    fn crowded(&self, site: &Site, apart: f64) -> bool {
+        let features = self.space.features(site);
+        apart > 0.0 && self.evaluated.iter().any(|other| self.space.within(&features, &other.features, apart))
+    }
+
     /// The site to measure next, and its expected improvement as a share of the objective. `Aim::Settle` takes the least
     /// posterior mean instead; `None` when every site that was found is known already.
     pub(crate) fn propose(&self, draw: &mut SplitMix64, aim: Aim) -> Option<(Site, f64)> {
@@ -302,7 +318,7 @@ impl<'a> Model<'a> {
         let mut consider = |sites: Vec<Site>, ranked: &mut Vec<(f64, Site)>| {
             let before = ranked.len();
             for site in sites {
-                if seen.insert(Space::key(&site)) {
+                if seen.insert(Space::key(&site)) && !self.crowded(&site, aim.apart()) {
                     ranked.push((worth(&site), site));
                 }
             }
@@ -325,6 +341,9 @@ impl<'a> Model<'a> {
                 break;
             }
         }
+        if ranked.is_empty() && aim.apart() > 0.0 {
+            return self.propose(draw, Aim::Improve(0.0)); // A small space has no room left to keep away in.
+        }
         let (_, site) = ranked.into_iter().max_by(|a, b| a.0.total_cmp(&b.0))?;
         let (mean, sd, _) = self.believe(&site);
         let gain = best.map_or(f64::INFINITY, |best| log_expected_improvement(mean, sd, best).exp());
@@ -336,6 +355,7 @@ impl<'a> Model<'a> {
 mod tests {
     use super::*;
     use crate::space::tests::mixed;
+    use rtt_measure::{Kind, Scale};
 
     fn limits() -> Vec<Constraint> {
         vec![Constraint { name: "cpu".into(), max: 0.9 }]
@@ -363,7 +383,7 @@ mod tests {
         assert!(told[free.recommend(|_| true).expect("a point")].site[2] < 0.5, "spin is best without the limit");
         let bound = Model::fit(&space, &limits(), &told, &mut Warm::default()).expect("a model");
         assert!(told[bound.recommend(|_| true).expect("a point")].site[2] > 0.5, "spin breaks the limit");
-        let (site, _) = bound.propose(&mut SplitMix64::new(1), Aim::Improve).expect("a proposal");
+        let (site, _) = bound.propose(&mut SplitMix64::new(1), Aim::Improve(0.0)).expect("a proposal");
         assert!(site[2] > 0.5, "{site:?}");
     }
 
@@ -406,6 +426,23 @@ mod tests {
         assert!(told[model.recommend(|_| true).expect("a point")].log_objective.is_some());
         let (site, _) = model.propose(&mut SplitMix64::new(2), Aim::Settle).expect("a proposal");
         assert!(told.iter().all(|t| Space::key(&t.site) != Space::key(&site)));
+    }
+
+    /// Eleven of twenty-one whole numbers are measured: nothing is far from them, and the best of the rest is proposed.
+    #[test]
+    fn a_space_without_room_is_searched_as_close_as_it_must_be() {
+        let line = crate::space::tests::axis("x", Kind::Integer, Some((0.0, 20.0)), &[], Scale::Linear);
+        let space = Space::new(vec![line]).expect("a space");
+        let told = |x: f64| Told {
+            site: vec![x],
+            log_objective: Some(3.0 + 0.02 * (x - 13.0).powi(2)),
+            constraints: vec![],
+            lost: None,
+        };
+        let told: Vec<Told> = (0..=10).map(|x| told(f64::from(2 * x))).collect();
+        let model = Model::fit(&space, &[], &told, &mut Warm::default()).expect("a model");
+        let (site, _) = model.propose(&mut SplitMix64::new(3), Aim::Improve(0.1)).expect("a proposal");
+        assert!(site[0].to_bits() == 13.0_f64.to_bits(), "{site:?}");
     }
 
     #[test]

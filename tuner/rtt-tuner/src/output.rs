@@ -86,10 +86,14 @@ pub(crate) struct Row {
     pub(crate) problem: String,
     pub(crate) solver: &'static str,
     pub(crate) evals: usize,
-    pub(crate) seeds: u64,
+    /// Searches that the row is over; for one problem, one for each seed.
+    #[serde(rename = "seeds")]
+    pub(crate) searches: u64,
     pub(crate) median: f64,
     pub(crate) mean: f64,
     pub(crate) p90: f64,
+    /// By problem and seed, the same order for every solver.
+    pub(crate) regrets: Vec<f64>,
 }
 
 /// What `--dry-run --json` prints.

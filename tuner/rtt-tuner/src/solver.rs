@@ -18,8 +18,14 @@ use std::{
 /// Draws of a site that was not measured yet, before the space counts as used up.
 const TRIES: usize = 2000;
 
-/// From which evaluation on the model doubts itself, and at every how many: a short search has no time for it.
-const DOUBT: (u64, u64) = (24, 5);
+/// From which evaluation on the model doubts itself, and at every how many.
+const DOUBT: (u64, u64) = (12, 3);
+
+/// How far from every measured site the model looks at first; less and less, down to nothing at the end.
+const APART: f64 = 0.1;
+
+/// A search of fewer evaluations has no time to doubt, and keeps half as far away.
+const SHORT: u64 = 40;
 
 /// What a solver searches on.
 pub(crate) trait Surface {
@@ -280,14 +286,17 @@ impl<'a> ModelSearch<'a> {
         ModelSearch { space, design, draw, warm: Warm::default(), evaluations: evaluations as u64 }
     }
 
-    /// The last tenth, and at least the last of a short search, settle on the best; some before it doubt.
+    /// The last tenth, and at least the last of a short search, settle on the best; some before it doubt. All before
+    /// it keep away from what was measured.
     fn aim(&self, iteration: u64) -> Aim {
         if iteration + (self.evaluations / 10).max(1) >= self.evaluations {
-            Aim::Settle
-        } else if iteration >= DOUBT.0 && iteration.is_multiple_of(DOUBT.1) {
-            Aim::Doubt
-        } else {
-            Aim::Improve
+            return Aim::Settle;
+        }
+        let apart = APART * (1.0 - iteration as f64 / self.evaluations as f64);
+        match iteration >= DOUBT.0 && iteration.is_multiple_of(DOUBT.1) {
+            _ if self.evaluations < SHORT => Aim::Improve(0.5 * apart),
+            true => Aim::Doubt(apart),
+            false => Aim::Improve(apart),
         }
     }
 }
@@ -411,6 +420,25 @@ mod tests {
         };
         let mean = |name: &str| (0..5).map(|seed| best(name, seed)).sum::<f64>() / 5.0;
         assert!(mean("model") < 2.02 && mean("model") < mean("random"), "{} {}", mean("model"), mean("random"));
+    }
+
+    /// Best in a corner, where a model that believes the slope would go again and again.
+    #[test]
+    fn the_model_keeps_away_from_what_it_measured_until_it_settles() {
+        struct Slope;
+        impl Surface for Slope {
+            fn measure(&self, site: &Site, _: Proposer) -> Result<Option<Told>, Error> {
+                let log = 5.0 - 0.4 * (site[1] / 200.0 + site[4]);
+                Ok(Some(Told { site: site.clone(), log_objective: Some(log), constraints: vec![], lost: None }))
+            }
+        }
+        let (space, evaluations) = (mixed(), 40);
+        let told = search(&Slope, ModelSearch::new(&space, 2, evaluations), &[], vec![], evaluations);
+        let features: Vec<_> = told.expect("a slope").iter().map(|told| space.features(&told.site)).collect();
+        for (at, here) in features.iter().enumerate().take(evaluations * 9 / 10).skip(evaluations / 4) {
+            let apart = APART * (1.0 - at as f64 / evaluations as f64);
+            assert!(features[..at].iter().all(|other| !space.within(here, other, apart)), "{at}: {here:?}");
+        }
     }
 
     #[test]

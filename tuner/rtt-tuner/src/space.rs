@@ -407,6 +407,15 @@ impl Space {
         best.map(|(_, sites)| sites).unwrap_or_default()
     }
 
+    /// Whether two sites agree in every class and lie closer than `apart` on each number's scale, 0 to 1; both as
+    /// features.
+    pub(crate) fn within(&self, left: &[f64], right: &[f64], apart: f64) -> bool {
+        self.full.iter().zip(left).zip(right).all(|((axis, a), b)| match axis.kind {
+            Kind::Category => a.to_bits() == b.to_bits(),
+            _ => (a - b).abs() < apart,
+        })
+    }
+
     fn distance(&self, left: &[f64], right: &[f64]) -> f64 {
         let apart = |((axis, a), b): ((&Axis, &f64), &f64)| match axis.kind {
             Kind::Category => f64::from(u8::from(a.to_bits() != b.to_bits())),
@@ -610,6 +619,25 @@ pub(crate) mod tests {
             assert_eq!(sites.iter().filter(|site| site[0].to_bits() == f64::to_bits(ring)).count(), 2, "{ring}");
         }
         assert_eq!(sites.iter().filter(|site| site[4] < 0.5).count(), 4);
+    }
+
+    #[test]
+    fn sites_are_within_a_distance_on_every_scale_and_in_no_other_class() {
+        let space = mixed();
+        let here = vec![16384.0, 13.0, 1.0, 30.0, 0.0, 0.0];
+        let check = |axis: usize, number: f64, apart: f64, expected: bool| {
+            let mut there = here.clone();
+            there[axis] = number;
+            let found = space.within(&space.features(&here), &space.features(&there), apart);
+            assert_eq!(found, expected, "axis {axis} at {number}");
+        };
+        check(1, 15.0, 0.05, true);
+        check(1, 30.0, 0.05, false); // 17 µs of 200, and still 0.15 of the scale.
+        check(4, 0.2, 0.05, true);
+        check(2, 2.0, 0.05, false);
+        check(0, 32768.0, 0.05, false);
+        let features = space.features(&here);
+        assert!(!space.within(&features, &features, 0.0), "no distance holds nothing");
     }
 
     #[test]

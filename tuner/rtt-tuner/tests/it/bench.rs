@@ -49,3 +49,19 @@ fn the_table_marks_what_was_published() {
     let (measured, published) = out.split_once("published with RTT-SYN-1, not measured here").expect("both parts");
     assert!(code == 0 && measured.contains("model") && published.contains("Optuna"), "{out}");
 }
+
+/// Where the packages are, the suite has rows; where they are not, it says how to get them. No Python has COCO here as
+/// `true`, which says nothing at all.
+#[test]
+fn the_suite_without_a_python_measures_nothing_and_says_so() {
+    let words = ["bench", "--suite", "coco", "--evals", "5", "--seeds", "1", "--python"];
+    let (code, out, err) = said(tuner(&[&words[..], &["true"]].concat()).output().expect("it runs"));
+    assert!(code == 1 && out.is_empty() && err.contains("rivals `true` ended"), "{code}: {err}");
+}
+
+#[test]
+fn chosen_solvers_only_are_measured_and_rows_keep_each_regret() {
+    let found = rows(&["bench", "--evals", "5", "--seeds", "3", "--solvers", "random", "--json"]);
+    assert_eq!(found.len(), 1);
+    assert_eq!((&found[0]["solver"], found[0]["regrets"].as_array().map(Vec::len)), (&"random".into(), Some(3)));
+}
