@@ -35,6 +35,7 @@ agreement: tunes of this host with different seeds, each from the default, then 
   --scenario NAME          scenario of the tunes; may be repeated
   --budget TIME, --no-faults   as in tune
   --rounds N               rounds side by side; default 12
+  --simulate PROGRAM ARG.. a simulated host instead; stands last, the rest is the program's
   --seed N                 seed of the first tune; called again with the same one, it goes on where it was interrupted
   --json                   {version, better, twice_as_fast, ..., sets: [..], picks: [..]}
 gate: how often the gate and three and more rival rules fail and pass nights whose truth is known, in per cent

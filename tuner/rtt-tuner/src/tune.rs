@@ -33,6 +33,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const BUDGET_MS: u64 = 15 * 60_000;
 /// The same for a quick run.
 const BUDGET_QUICK_MS: u64 = 3 * 60_000;
+/// Pairs against the best preset: it is a control, and what they do not tell apart is as good.
+const PRESET_PAIRS: u32 = 100;
+
 fn now_unix_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
@@ -397,7 +400,7 @@ fn preset_check(session: &Session<'_>, searched: &Searched, begun: &Begun) -> Re
         rival,
         rival_arm: Arm::Control,
         faults: false,
-        pairs_max: begun.plan.pairs_max,
+        pairs_max: begun.plan.pairs_max.min(PRESET_PAIRS),
         deadline: budget.saturating_sub(Duration::from_millis(2 * begun.plan.turn_ms)),
     };
     let Confirmed { record, gain, harm, pairs, .. } = confirm(session, &duel)?;
