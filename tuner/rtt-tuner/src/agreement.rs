@@ -1,6 +1,6 @@
 //! `rtt-tuner agreement`: several tunes of one host with different seeds, then all that they found side by side.
 //!
-//! Each tune begins from the default, in a folder of its own, and ends as any tune does. Afterwards default, presets and picks
+//! Each tune begins from the default, in a folder of its own, and ends as any tune does. Afterwards defaults, presets and picks
 //! are measured in turns, each set once a round in an order drawn anew, so that a drift of the host meets all alike. What a
 //! tune said is then held against the ratio that these rounds show. Whatever is finished is kept: an interrupted run goes on.
 //!
@@ -25,8 +25,6 @@ use std::time::Instant;
 
 /// How much better a pick has to be for a tune to be asked to say so.
 const TWICE: f64 = 2.0;
-/// Name of the default among the sets.
-const DEFAULT: &str = "default";
 
 /// One set of knobs that is measured side by side: its name and what came of each round.
 struct Set {
@@ -108,7 +106,8 @@ fn lab(arguments: &AgreementArguments) -> Result<Problem, Stop> {
     Ok(Problem::start(command)?)
 }
 
-/// The default, the presets, and every pick that is none of these, each once.
+/// What each tune began with, the presets, and every pick, each point once: a default hangs on what the host measured when its
+/// tune began, so there may be several.
 fn sets(hello: &Hello, fits: &[Fit]) -> Vec<Set> {
     let mut found: Vec<Set> = Vec::new();
     let mut add = |name: String, point: &Point| {
@@ -116,7 +115,7 @@ fn sets(hello: &Hello, fits: &[Fit]) -> Vec<Set> {
             found.push(Set { name, point: point.clone(), rounds: Vec::new() });
         }
     };
-    hello.default.iter().for_each(|default| add(DEFAULT.into(), default));
+    fits.iter().enumerate().for_each(|(index, fit)| add(format!("default {index:02}"), &fit.incumbent));
     hello.presets.iter().for_each(|(name, point)| add(format!("preset {name}"), point));
     for (index, fit) in fits.iter().enumerate() {
         if let Some(best) = fit.recommended {
@@ -194,7 +193,6 @@ fn ratio(a: &Set, b: &Set, figure: usize) -> Option<Interval> {
 /// What the rounds say of the tunes.
 fn judged(arguments: &AgreementArguments, fits: &[Fit], sets: &[Set]) -> Agreement {
     let of = |point: &Point| sets.iter().find(|set| set.point == *point);
-    let default = sets.iter().find(|set| set.name == DEFAULT);
     let by_median = |figure: usize| {
         let measured = sets.iter().filter_map(|set| Some((set, median(set, figure)?)));
         measured.min_by(|a, b| a.1.total_cmp(&b.1))
@@ -219,7 +217,6 @@ fn judged(arguments: &AgreementArguments, fits: &[Fit], sets: &[Set]) -> Agreeme
                 typical_p99: median(set, 0),
                 typical_p99_mean: logs(0),
                 whole_p99: median(set, 1),
-                to_default: default.and_then(|default| ratio(set, default, 0)),
                 to_best: best.and_then(|(_, best)| Some(median(set, 0)? / best)),
                 whole_to_best: by_median(1).and_then(|(_, best)| Some(median(set, 1)? / best)),
             }
@@ -230,7 +227,7 @@ fn judged(arguments: &AgreementArguments, fits: &[Fit], sets: &[Set]) -> Agreeme
         .enumerate()
         .map(|(index, fit)| {
             let set = fit.recommended.and_then(|best| of(&fit.points[best].point));
-            let gain = set.zip(default).and_then(|(set, default)| ratio(default, set, 0));
+            let gain = set.zip(of(&fit.incumbent)).and_then(|(set, incumbent)| ratio(incumbent, set, 0));
             PickRow {
                 tune: index as u32,
                 seed: fit.seed.clone(),
@@ -270,19 +267,18 @@ fn table(agreement: &Agreement) -> String {
         ratio.map_or_else(|| "-".into(), |r| format!("{:.2} ({:.2} to {:.2})", r.estimate, r.low, r.high))
     };
     let mut text = format!(
-        "side by side over {} rounds, medians; the last column is the p99 of whole runs over the best set's\n{:<18} {:>7} {:>11} {:>11} {:>24} {:>8} {:>9}",
-        agreement.rounds, "set", "results", "typical p99", "whole p99", "times the default", "to best", "whole"
+        "side by side over {} rounds, medians; the last column is the p99 of whole runs over the best set's\n{:<18} {:>7} {:>11} {:>11} {:>8} {:>9}",
+        agreement.rounds, "set", "results", "typical p99", "whole p99", "to best", "whole"
     );
     let mut rows: Vec<&SetRow> = agreement.sets.iter().collect();
     rows.sort_by(|a, b| a.typical_p99.unwrap_or(f64::INFINITY).total_cmp(&b.typical_p99.unwrap_or(f64::INFINITY)));
     for row in rows {
         text += &format!(
-            "\n{:<18} {:>7} {:>11} {:>11} {:>24} {:>8} {:>9}",
+            "\n{:<18} {:>7} {:>11} {:>11} {:>8} {:>9}",
             row.name,
             row.results,
             value(row.typical_p99),
             value(row.whole_p99),
-            ends(row.to_default),
             times(row.to_best),
             times(row.whole_to_best)
         );

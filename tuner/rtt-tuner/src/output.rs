@@ -139,7 +139,7 @@ pub(crate) struct Agreement {
     pub(crate) rounds: u32,
     /// Tunes that ended `better`.
     pub(crate) better: u32,
-    /// Tunes whose pick is at least twice as fast as the default in the rounds, and those of them that ended `better`.
+    /// Tunes whose pick is at least twice as fast as what they began with in the rounds, and those of them that ended `better`.
     pub(crate) twice_as_fast: u32,
     pub(crate) twice_as_fast_and_better: u32,
     /// Picks that are slower than the best preset, beyond the interval.
@@ -160,8 +160,6 @@ pub(crate) struct SetRow {
     pub(crate) typical_p99: Option<f64>,
     pub(crate) typical_p99_mean: Option<Interval>,
     pub(crate) whole_p99: Option<f64>,
-    /// Typical p99 over that of the default, round by round.
-    pub(crate) to_default: Option<Interval>,
     pub(crate) to_best: Option<f64>,
     pub(crate) whole_to_best: Option<f64>,
 }
@@ -177,7 +175,7 @@ pub(crate) struct PickRow {
     pub(crate) pairs: u32,
     pub(crate) spent_ms: u64,
     pub(crate) lost_ms: u64,
-    /// Typical p99 of the default over that of the pick.
+    /// Typical p99 of what the tune began with over that of the pick.
     pub(crate) times_as_fast: Option<Interval>,
     pub(crate) to_best: Option<f64>,
     /// Typical p99 of the pick over that of the best preset.
