@@ -8,6 +8,7 @@ use crate::host_lock::refuse_while_held;
 use crate::packages;
 use crate::workspace::{Workspace, exec, run_or_stop};
 use std::path::PathBuf;
+use std::process::Command;
 
 /// What `--help` prints.
 pub const HELP: &str = "\
@@ -17,7 +18,7 @@ Usage: cargo xtask bench tuner [OPTIONS]
        cargo xtask bench agreement [OPTIONS]
        cargo xtask bench gate [OPTIONS]
        cargo xtask bench store [OPTIONS]
-       cargo xtask bench ring [ARGUMENTS OF criterion]
+       cargo xtask bench ring [processes [--rounds N] | ARGUMENTS OF criterion]
 
 tuner: true regret of each solver in per cent, on a surface whose best point is known
   --evals LIST             evaluations per search, such as 25,50,100
@@ -50,7 +51,10 @@ store: objects and log, and SQLite, raft-engine and cacache beside them, as rati
   --root FOLDER            on this folder's disk (default: that for temporary files)
   --rounds N               rounds, at least 7; default 9
   --json                   {version, rows: [{case, ratio, low, high, bar}]}: ratio against the limit, low and high its interval
-ring: criterion's benches of rtt-ring; the samples are judged by a report, never by the bench
+ring: two processes that spin on a ring, beside this machine's limit and ringfire, as ratios inside of interleaved
+  rounds, then criterion's benches of rtt-ring; the peer is built first; no figure is judged here
+  processes                the former alone; --rounds N, default 31
+  ARGUMENTS OF criterion   the latter alone
 
 Examples:
   cargo xtask bench tuner --evals 25,50 --seeds 20
@@ -61,6 +65,7 @@ Examples:
   cargo xtask bench gate --json --nights ./my_nights --quiet
   cargo xtask bench store --root /var/lib --json
   cargo xtask bench ring
+  cargo xtask bench ring processes --rounds 101
   cargo xtask bench ring push_pop
 ";
 
@@ -90,7 +95,7 @@ pub fn bench(workspace: &Workspace, mut arguments: Arguments) -> Result<u8, Stop
         }
         "store" => {
             refuse_while_held("bench store")?;
-            let peers = store_peers(workspace)?;
+            let peers = peers(workspace, "store")?;
             let mut command =
                 workspace.cargo(["bench", "--quiet", "--locked", "-p", "rtt-store", "--bench", "store", "--"]);
             command.arg("--peers").arg(peers).args(arguments.words());
@@ -98,10 +103,17 @@ pub fn bench(workspace: &Workspace, mut arguments: Arguments) -> Result<u8, Stop
         }
         "ring" => {
             refuse_while_held("bench ring")?;
-            // Named targets only: the test harness of the library knows none of criterion's arguments.
-            let mut command = workspace.cargo(["bench", "--locked", "-p", "rtt-ring", "--bench", "*", "--"]);
-            command.args(arguments.words());
-            command
+            let words = arguments.words();
+            if words.first().is_some_and(|word| word == "processes") {
+                ring_processes(workspace, &words[1..])?
+            } else {
+                if words.is_empty() {
+                    run_or_stop(&mut ring_processes(workspace, &[])?, "bench rings between processes")?;
+                }
+                let mut command = workspace.cargo(["bench", "--locked", "-p", "rtt-ring", "--bench", "ring", "--"]);
+                command.args(words);
+                command
+            }
         }
         "" => return Err(Stop::usage(format!("bench: name what to measure: {}", SUBJECTS.join(", ")))),
         other => return Err(unknown("bench: ", "subject", other, &SUBJECTS)),
@@ -109,14 +121,22 @@ pub fn bench(workspace: &Workspace, mut arguments: Arguments) -> Result<u8, Stop
     Err(exec(&mut command))
 }
 
-/// Builds the stores that ours is measured beside, a workspace of their own, and returns the program.
-fn store_peers(workspace: &Workspace) -> Result<PathBuf, Stop> {
+/// The bench of rings between two processes, with its peer.
+fn ring_processes(workspace: &Workspace, words: &[String]) -> Result<Command, Stop> {
+    let peers = peers(workspace, "ring")?;
+    let mut command = workspace.cargo(["bench", "--quiet", "--locked", "-p", "rtt-ring", "--bench", "processes", "--"]);
+    command.arg("--peers").arg(peers).args(words);
+    Ok(command)
+}
+
+/// Builds what `rtt-<part>` is measured beside, a workspace of its own, and returns the program.
+fn peers(workspace: &Workspace, part: &str) -> Result<PathBuf, Stop> {
     let target = workspace.target()?.join("peers");
     let mut command = workspace.cargo(["build", "--quiet", "--locked", "--release"]);
-    command.arg("--manifest-path").arg(workspace.root.join("runtime/rtt-store/peers/Cargo.toml"));
+    command.arg("--manifest-path").arg(workspace.root.join(format!("runtime/rtt-{part}/peers/Cargo.toml")));
     command.arg("--target-dir").arg(&target);
-    run_or_stop(&mut command, "build the store's peers")?;
-    Ok(target.join("release/rtt-store-peers"))
+    run_or_stop(&mut command, &format!("build the {part}'s peers"))?;
+    Ok(target.join(format!("release/rtt-{part}-peers")))
 }
 
 #[cfg(test)]

@@ -136,13 +136,18 @@ impl Consumer {
     /// [`WaitError`] when the wait can never succeed.
     pub fn wait(&mut self, strategy: WaitStrategy, deadline: Option<Nanos>) -> Result<Waited, WaitError> {
         self.release();
-        let (shared, cursor) = (&self.shared, &mut self.cursor);
+        let (shared, cursor, data) = (&self.shared, &mut self.cursor, &self.data);
+        let next = cursor.position();
         let wait = Wait {
             shared,
             parked: shared.consumer_parked(),
             peer_state: shared.producer_state(),
             peer: self.peer.as_ref(),
-            ready: || cursor.available(shared),
+            ready: || {
+                // The record's lines come along with the tail's, not after it.
+                data.prefetch(next);
+                cursor.available(shared)
+            },
             deadline,
             looked: &mut self.looked,
         };
