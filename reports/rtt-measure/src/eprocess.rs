@@ -22,7 +22,7 @@ use rtt_units::SplitMix64;
 /// Sizes of the bets and their shares of the first stake. The middle ones find 3 to 5 % in noise of 7 %, the large one ends
 /// a clear case within nine pairs, and the small one, with a small share, goes on winning where the noise is many times
 /// what is looked for and hundreds of short pairs are run.
-const BETS: [(f64, f64); 4] = [(0.12, 0.1), (0.5, 0.3), (0.8, 0.3), (2.0, 0.3)];
+const BETS: [(f64, f64); 4] = [(0.12, 0.04), (0.5, 0.32), (0.8, 0.32), (2.0, 0.32)];
 /// Beyond this many scales a pair says no more: a spike of a neighbour must not outvote the rest.
 const CLIP: f64 = 1.0;
 /// Scale of a log ratio before any pair was seen, and how many pairs' worth of say it has.

@@ -354,23 +354,29 @@ fn merged(slices: &[Histogram<u64>]) -> Histogram<u64> {
     whole
 }
 
+/// The slices of a run, from the intended time and without the generator's own lag: the same in a closed loop, which has no
+/// schedule to fall behind.
+fn slices_of(ran: &Ran) -> Result<[Vec<Histogram<u64>>; 2], String> {
+    if let Some(round_trips) = &ran.round_trips {
+        let slices: Vec<_> = round_trips.slices().collect();
+        return Ok([slices.clone(), slices]);
+    }
+    let mut both = [Vec::new(), Vec::new()];
+    for (slices, told) in both.iter_mut().zip([&ran.report.latencies, &ran.report.lag_free]) {
+        *slices = decoded(told).map_err(|error| format!("the endpoint's report: {error}"))?;
+        if slices.len() != SLICES {
+            return Err(format!("{} slices came, expected {SLICES}", slices.len()));
+        }
+    }
+    Ok(both)
+}
+
 /// LAB-4
 fn judge(trial: &Trial, ran: Ran) -> Outcome {
-    let latencies = match &ran.round_trips {
-        Some(round_trips) => Ok(round_trips.slices().collect()),
-        None => decoded(&ran.report.latencies),
+    let [latencies, lag_free] = match slices_of(&ran) {
+        Ok(both) => both,
+        Err(reason) => return crashed(reason),
     };
-    let lag_free = match &ran.round_trips {
-        Some(_) => Ok(Vec::new()),
-        None => decoded(&ran.report.lag_free),
-    };
-    let (latencies, lag_free) = match (latencies, lag_free) {
-        (Ok(latencies), Ok(lag_free)) if latencies.len() == SLICES => (latencies, lag_free),
-        (Ok(latencies), Ok(_)) => return crashed(format!("{} slices came, expected {SLICES}", latencies.len())),
-        (Err(error), _) | (_, Err(error)) => return crashed(format!("the endpoint's report: {error}")),
-    };
-    // A closed loop has no schedule to fall behind.
-    let lag_free = if lag_free.is_empty() { latencies.clone() } else { lag_free };
     let is_open = ran.round_trips.is_none();
     let at = |slices: &[Histogram<u64>], quantile: f64| -> Vec<u64> {
         slices.iter().map(|slice| slice.value_at_quantile(quantile)).collect()

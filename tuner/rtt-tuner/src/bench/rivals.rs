@@ -4,7 +4,7 @@
 //! A package that is not installed is told with the command that installs it; its rows are missing, and nothing else.
 
 use rtt_measure::{LineChild, LineError, Stop};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
@@ -19,14 +19,6 @@ pub(super) const RIVALS_NEED: [(&str, &str, &str); 2] = [("optuna_tpe", "optuna"
 #[derive(Deserialize)]
 struct Installed {
     packages: BTreeMap<String, Option<String>>,
-}
-
-#[derive(Serialize)]
-struct Search<'a> {
-    solver: &'a str,
-    program: &'a [String],
-    evals: usize,
-    seed: u64,
 }
 
 #[derive(Deserialize)]
@@ -64,7 +56,8 @@ impl Rivals {
     /// # Errors
     /// A stop when the search failed.
     pub(super) fn regret(&mut self, program: &[String], solver: &str, evals: usize, seed: u64) -> Result<f64, Stop> {
-        let request = serde_json::to_string(&Search { solver, program, evals, seed }).expect("a request is JSON");
+        let request =
+            serde_json::json!({"solver": solver, "program": program, "evals": evals, "seed": seed}).to_string();
         let found: Found = self.child.ask(&request, &format!("{solver} with seed {seed}"), PATIENCE.1)?;
         Ok(found.regret)
     }
