@@ -95,11 +95,17 @@ fn figures(scenario: &GateScenario) -> Value {
         }
         None => figure("", name, words::DASH.into(), "the spread between pairs is not known".into()),
     };
-    let StallRow { stalled, slices, .. } = scenario.stalls;
+    let StallRow { stalled, slices, held_up, wealth_second_more } = scenario.stalls;
     let pairs = format!(
         "{void} void; base alone never settled in {base}, candidate alone in {candidate}; slices that stall: base {} of {}, \
-         candidate {} of {}",
-        stalled[0], slices[0], stalled[1], slices[1]
+         candidate {} of {}, wealth {}; slices left out, since the host held the generator up: {} and {}",
+        stalled[0],
+        slices[0],
+        stalled[1],
+        slices[1],
+        charts::wealth_text(wealth_second_more),
+        held_up[0],
+        held_up[1]
     );
     vec![ratio, detectable, figure("", "Valid pairs", format!("{valid} of {}", scenario.pairs.len()), pairs)].into()
 }
