@@ -240,7 +240,7 @@ fn a_dry_run_is_dry_in_every_form() {
     assert!(!fit.exists() && !profile.exists());
     assert_eq!(fs::read(fit.with_file_name("trials.jsonl")).expect("the log"), torn, "not even the torn tail was cut");
     let (code, object, _) = run(root.path(), &[&["--dry-run"][..], &words].concat());
-    assert_eq!((code, &object["version"], &object["plan"]["pairs_max"]), (0, &1.into(), &40.into()));
+    assert_eq!((code, &object["version"], &object["plan"]["pairs_max"]), (0, &1.into(), &400.into()));
 }
 
 /// A run that could not be signed is refused before it costs any time.
