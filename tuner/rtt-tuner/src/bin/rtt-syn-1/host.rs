@@ -69,6 +69,7 @@ impl Host {
                     Record::Run(run) if host.about.is_empty() => {
                         let machine = run.fingerprint.machine;
                         let kernel = run.fingerprint.conditions.kernel;
+                        let kernel = kernel.split('-').next().unwrap_or_default();
                         host.about = format!("{}, {} CPUs, Linux {kernel}", machine.model_name, machine.cores);
                     }
                     Record::Trial(trial)
