@@ -85,7 +85,11 @@ fn tune(arguments: &AgreementArguments, index: u32) -> Result<Fit, Stop> {
         ));
     }
     fit_of(&root).ok_or_else(|| {
-        Stop::new(Exit::Unexpected, format!("tune {index} ended with {status} and without a fit in {}", root.display()))
+        // What turned the tune away turns all of them away; it has said why.
+        let ends = [Exit::Usage, Exit::Configuration, Exit::Unfit, Exit::Busy, Exit::Sealed];
+        let exit = ends.into_iter().find(|exit| status.code() == Some(i32::from(exit.code())));
+        let what = format!("tune {index} ended with {status} and without a fit in {}", root.display());
+        Stop::new(exit.unwrap_or(Exit::Unexpected), what)
     })
 }
 
