@@ -202,7 +202,7 @@ fn gate(comparison: &str, logs: Vec<GateLog>, verdict: GateVerdict, canary: bool
 fn fit(run: &str, trial_log: Digest) -> Fit {
     let fit = serde_json::json!({
         "version": 1, "run": run, "trial_log": trial_log, "problem": "rtt-lab", "unit": "ns", "seed": "1",
-        "quick": true, "options": [], "weights": [], "fault_weight": 0.0, "space": [], "solver": "s", "points": [],
+        "quick": true, "options": [], "weights": [], "faults": false, "against_preset": null, "whole_p99": null, "time": {"parts": [], "lost_ms": 0}, "space": [], "solver": "s", "points": [],
         "incumbent": {}, "incumbent_origin": "default", "placebo": [], "noise_log_sd": null, "recommended": null,
         "lowest": null, "why": "", "effects": [], "confirmation": null, "p99": null, "outcome": "undecided",
         "sentence": "", "noise": "", "notes": [], "spent_ms": 0,
